@@ -24,7 +24,7 @@ async fn main() -> Result<(), BoxError> {
         )
         .layer(observe("orders").server())
         .merge(ops.probes())
-        .nest("/ops/", ops.console(access)); // after the layer: what the console is asked is no call
+        .nest_service("/ops", ops.console::<()>(access)); // after the layer: what the console is asked is no call
     let listener = tokio::net::TcpListener::bind("127.0.0.1:3000").await?;
     axum::serve(listener, app).await?;
     Ok(())

@@ -16,3 +16,6 @@ pub mod forwarded;
 
 #[path = "../tests/it/parsers/trace_formats.rs"]
 pub mod trace_formats;
+
+#[path = "../tests/ops/query.rs"]
+pub mod query;

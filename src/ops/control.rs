@@ -6,7 +6,7 @@ use tokio::time::Instant;
 
 use super::{
     core::Core,
-    guards::{Hold, HoldAction, Holds},
+    guards::{Hold, HoldAction},
     journal::{Event, EventKind, Severity},
 };
 use crate::registry::{self, GuardAction, Stat};
@@ -54,11 +54,11 @@ impl Core {
         (who, reason): (Option<&str>, &str),
         now: Instant,
     ) -> Result<u64, NotControlled> {
-        // Held until the end: two operators, or the end of a hold, do not come in between.
-        let mut holds = self.holds();
+        let alone = self.control_alone();
         let before = GuardMode::of(kind, name).ok_or(NotControlled::NoGuard)?;
-        apply(&mut holds, (kind, name), control, before, now)?;
-        drop(holds);
+        self.apply((kind, name), control, before, now)?;
+        let after = GuardMode::of(kind, name).map(GuardMode::words);
+        drop(alone);
         let word = control.as_str();
         let seconds = match control {
             Control::Hold(_, time) => Some(time.as_secs()),
@@ -68,7 +68,6 @@ impl Core {
             Some(seconds) => format!("{word} for {seconds} s: {reason}"),
             None => format!("{word}: {reason}"),
         };
-        let after = GuardMode::of(kind, name).map(GuardMode::words);
         let event = Event::new(EventKind::Control, Severity::Warning, name, text)
             .with_who(who)
             .with("kind", kind)
@@ -82,8 +81,9 @@ impl Core {
 
     /// Ends the holds whose time is over.
     pub(super) fn end_holds(&self, now: Instant) {
-        let mut holds = self.holds();
-        for hold in holds.take_ended(now) {
+        let _alone = self.control_alone();
+        let ended = self.holds().take_ended(now);
+        for hold in ended {
             let word = hold.action.as_str();
             let text = match hold.end() {
                 true => format!("{word} has ended: its time is over"),
@@ -95,49 +95,50 @@ impl Core {
             self.journal.record(event.with("after", after));
         }
     }
-}
 
-fn apply(
-    holds: &mut Holds,
-    (kind, name): (&str, &str),
-    control: Control,
-    before: GuardMode,
-    now: Instant,
-) -> Result<(), NotControlled> {
-    let held = holds.get(kind, name).is_some();
-    if matches!(control, Control::Hold(..)) && !held && holds.is_full() {
-        return Err(NotControlled::TooManyHolds);
+    fn apply(
+        &self,
+        (kind, name): (&str, &str),
+        control: Control,
+        before: GuardMode,
+        now: Instant,
+    ) -> Result<(), NotControlled> {
+        let (held, is_full) = {
+            let holds = self.holds();
+            (holds.get(kind, name).cloned(), holds.is_full())
+        };
+        let begin = match control {
+            Control::Hold(..) if held.is_none() && is_full => {
+                return Err(NotControlled::TooManyHolds);
+            }
+            Control::Hold(action, _) => Some(action.begin()),
+            Control::Reset => Some(GuardAction::Reset),
+            Control::Release if held.is_none() => return Err(NotControlled::NotHeld),
+            Control::Release => None,
+        };
+        if begin.is_some_and(|action| !has_action(kind, name, action)) {
+            return Err(NotControlled::NoGuard);
+        }
+        if let Some(hold) = &held {
+            self.holds().remove(kind, name);
+            hold.end();
+        }
+        if let Some(action) = begin {
+            registry::act(kind, name, action);
+        }
+        if let Control::Hold(action, time) = control {
+            self.holds().insert(Hold {
+                kind: kind.into(),
+                name: name.into(),
+                action,
+                // What was there before the first of several holds.
+                before: held.map_or(before, |hold| hold.before),
+                until: now + time,
+                until_at: SystemTime::now() + time,
+            });
+        }
+        Ok(())
     }
-    let begin = match control {
-        Control::Hold(action, _) => Some(action.begin()),
-        Control::Reset => Some(GuardAction::Reset),
-        Control::Release => None,
-    };
-    if begin.is_some_and(|action| !has_action(kind, name, action)) {
-        return Err(NotControlled::NoGuard);
-    }
-    let ended = holds.remove(kind, name);
-    match (&ended, begin) {
-        (None, None) => return Err(NotControlled::NotHeld),
-        (Some(hold), _) => _ = hold.end(),
-        (None, Some(_)) => {}
-    }
-    if let Some(action) = begin {
-        registry::act(kind, name, action);
-    }
-    if let Control::Hold(action, time) = control {
-        // What was there before the first of several holds.
-        let before = ended.map_or(before, |hold| hold.before);
-        holds.insert(Hold {
-            kind: kind.into(),
-            name: name.into(),
-            action,
-            before,
-            until: now + time,
-            until_at: SystemTime::now() + time,
-        });
-    }
-    Ok(())
 }
 
 fn has_action(kind: &str, name: &str, action: GuardAction) -> bool {

@@ -30,7 +30,7 @@ pub(super) struct About {
 
 /// Everything that the operations side knows, shared by the driver and the API. Viewers do not hold it.
 ///
-/// No lock in it is taken by a call of the application. They are taken in this order: `last`, then `holds`, then `guards`.
+/// No lock in it is taken by a call of the application. `control` and `last` come before the others, which are held one at a time.
 pub(super) struct Core {
     pub(super) about: About,
     pub(super) recorder: Recorder,
@@ -42,6 +42,7 @@ pub(super) struct Core {
     pub(super) allow_control: bool,
     guards: Mutex<GuardHistory>,
     holds: Mutex<Holds>,
+    control: Mutex<()>,
     last: Mutex<LastUpdate>,
     /// How often the sections were serialized.
     updates: AtomicU64,
@@ -77,6 +78,7 @@ impl Core {
             allow_control,
             guards: Mutex::default(),
             holds: Mutex::default(),
+            control: Mutex::default(),
             last: Mutex::default(),
             updates: AtomicU64::new(0),
             is_running: AtomicBool::new(false),
@@ -94,6 +96,12 @@ impl Core {
 
     pub(super) fn holds(&self) -> MutexGuard<'_, Holds> {
         lock(&self.holds)
+    }
+
+    /// Waits until no other operator acts on a guard, and no hold ends. Hooks of guards run meanwhile, so that nothing else waits
+    /// for this lock.
+    pub(super) fn control_alone(&self) -> MutexGuard<'_, ()> {
+        lock(&self.control)
     }
 
     /// Does what is due each second.

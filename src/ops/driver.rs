@@ -93,7 +93,12 @@ async fn shutdown(snapshots: &mut watch::Receiver<Arc<HealthSnapshot>>) {
 /// Sends viewers away: a server that shuts down waits for their connections.
 fn on_shutdown(core: &Core, (): ()) {
     let subject = core.about.service.as_str();
-    let event = Event::new(EventKind::Lifecycle, Severity::Info, subject, "shutting down");
+    let event = Event::new(
+        EventKind::Lifecycle,
+        Severity::Info,
+        subject,
+        "shutting down",
+    );
     core.journal.record(event);
     core.send_update(UpdateKind::Change, SystemTime::now());
     core.hub.close();

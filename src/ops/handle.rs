@@ -91,8 +91,8 @@ impl Ops {
         self.0.health.probes()
     }
 
-    /// Returns the console with its API, to be nested under any path. Put it outside of the layers that observe the
-    /// application: what it is asked is no call of the application.
+    /// Returns the console with its API, to be put behind `nest_service` under any path; see the [module](super#what-is-mounted)
+    /// for other ways. Put it outside of the layers that observe the application: what it is asked is no call of the application.
     ///
     /// ```
     /// use axum::{Router, routing::get};
@@ -106,7 +106,7 @@ impl Ops {
     ///     .route("/orders/{id}", get(async || "an order"))
     ///     .layer(observe("orders").server())
     ///     .merge(ops.probes())
-    ///     .nest("/ops/", ops.console(access));
+    ///     .nest_service("/ops", ops.console::<()>(access));
     /// # let _ = app;
     /// # Ok(()) }
     /// ```

@@ -1,4 +1,75 @@
 //! The operations side in the same process: metrics with history, health, a JSON API, live push and a console.
+//!
+//! One axum [`Router`](axum::Router) shows the engineer on call what the process knows: calls by outcome, latency, routes and
+//! operations, the state of every guard, components with their health, error groups, and a [`journal`] of what happened. With
+//! permission, it changes the state of guards and of error groups, for a time and on the record.
+//!
+//! ```no_run
+//! use axum::{Router, routing::get};
+//! use tower_keep::{observe, ops::{Access, Ops, health::Check}};
+//!
+//! # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), tower_keep::BoxError> {
+//! let ops = Ops::builder("orders")
+//!     .version(env!("CARGO_PKG_VERSION"))
+//!     .check(Check::tcp("broker", "broker:5672").critical())
+//!     .build()?;
+//! ops.install()?;
+//! let access = Access::builder()
+//!     .operator_token(std::env::var("OPS_OPERATOR_TOKEN")?)
+//!     .viewer_token(std::env::var("OPS_VIEWER_TOKEN")?)
+//!     .build()?;
+//! let app: Router = Router::new()
+//!     .route("/orders/{id}", get(async || "an order"))
+//!     .layer(observe("orders").server())
+//!     .merge(ops.probes())
+//!     .nest_service("/ops", ops.console::<()>(access)); // after the layer: what the console is asked is no call
+//! # let _ = app;
+//! # Ok(()) }
+//! ```
+//!
+//! # What is mounted
+//!
+//! | address | who | what |
+//! |---|---|---|
+//! | `/livez`, `/readyz`, `/startupz` of [`Ops::probes`] | everybody | the status in one word, from a snapshot |
+//! | `ops/` | viewers | the page; strangers get the login page |
+//! | `ops/api/v1/..` | viewers | JSON; `ops/api/v1/openapi.json` describes it |
+//! | `ops/api/v1/live`, `ops/api/v1/events` | viewers | frames over WebSocket, or as server-sent events |
+//! | `ops/health` | viewers | the health, for monitors: `application/health+json`, the shape of Spring Boot's Actuator, or text |
+//! | `ops/metrics` | viewers | for Prometheus, as text or OpenMetrics |
+//! | `POST` to a guard or an error group | operators | changes it, where [`OpsBuilder::allow_control`] allows that |
+//! | `ops/login`, `ops/logout` | everybody | sessions |
+//!
+//! Put it behind `nest_service("/ops", ..)`: then `/ops` and `/ops/` both lead to the page. As a router, `nest("/ops", ..)` has the
+//! page at `/ops` and `/ops/index.html`, and `nest("/ops/", ..)` at `/ops/`. Any path does, also below a path that a proxy removes:
+//! all addresses are relative.
+//!
+//! # Security
+//!
+//! There is no console without an [`Access`]; see there for tokens, login links, sessions and the application's own login.
+//! Viewers see everything; operators may change something, if that is allowed at all. Each change needs a reason and is in the
+//! journal with who, before and after. Requests that change something, and WebSockets, must come from the page itself. Pages
+//! run no script but their own, and text of whatever origin stays text. Connections of a session end with it.
+//!
+//! # Cost
+//!
+//! Calls add to atomics, and nothing else: no lock of this module is taken by a call of the application. Once per second one task
+//! moves what was added into the history. While somebody looks, it also makes one frame, whatever the number of viewers; while
+//! nobody does, none. Everything is bounded: series, events, viewers, holds, answers, parameters and bodies. What was dropped
+//! is counted, in `dropped` of the status.
+//!
+//! Nothing survives a restart: history, journal, holds, sessions and login links are in memory.
+//!
+//! # Clones
+//!
+//! Clones of an [`Ops`] share everything. Its tasks end when the last one is dropped, and all consoles that were made of it;
+//! then viewers are sent away, and guards that an operator holds are as they were before.
+//!
+//! # Cancellation
+//!
+//! Reading waits for nothing but short locks. A change of a guard has happened once its response is there; whether it has if the
+//! request is cancelled before is in the journal. [`Health::begin_shutdown`](health::Health::begin_shutdown) sends viewers away,
+//! so that a graceful shutdown of the server does not wait for them.
 
 mod access;
 mod api;

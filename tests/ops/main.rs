@@ -2,8 +2,10 @@
 
 mod api;
 mod controls;
+mod fuzzed;
 mod mounting;
 mod push;
+mod query;
 mod schema;
 mod security;
 mod support;

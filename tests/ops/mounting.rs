@@ -23,7 +23,10 @@ async fn browse(app: Router, path: &str) -> (String, StatusCode) {
             return (path, response.status());
         };
         let location = location.to_str().expect("text");
-        assert!(!location.starts_with('/') && !location.contains(':'), "relative: {location}");
+        assert!(
+            !location.starts_with('/') && !location.contains(':'),
+            "relative: {location}"
+        );
         let folder = &path[..=path.rfind('/').expect("a slash")];
         path = format!("{folder}{location}");
     }
@@ -53,15 +56,18 @@ async fn console_can_be_nested_as_a_service_with_and_without_a_slash() {
         resolves(app.clone(), &folder, &folder).await;
         resolves(app, &format!("{folder}index.html"), &folder).await;
     }
+    let app = Router::new().nest_service("/{name}/ops", console);
+    resolves(app.clone(), "/acme/ops", "/acme/ops/").await;
+    let (_, status) = browse(app, "/acme/ops/api/v1/health/acme").await;
+    assert_eq!(status, 404);
 }
 
 #[tokio::test]
 async fn console_can_be_nested_as_a_router() {
     let (_ops, console) = console();
-    for mount in ["/ops", "/a/b/ops", "/{tenant}/ops"] {
-        let path = mount.replace("{tenant}", "acme");
+    for mount in ["/ops", "/a/b/ops"] {
         let app = Router::new().nest(mount, console.clone());
-        resolves(app, &path, &format!("{path}/")).await;
+        resolves(app, mount, &format!("{mount}/")).await;
     }
     let app = Router::new().nest("/ops/", console.clone());
     resolves(app, "/ops/", "/ops/").await;

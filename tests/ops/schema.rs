@@ -104,6 +104,10 @@ fn validator_rejects_what_does_not_fit() {
         (r#"[]"#, false),
     ] {
         let value = serde_json::from_str(text).expect("json");
-        assert_eq!(validate(&document, schema, &value, "$").is_ok(), fits, "{text}");
+        assert_eq!(
+            validate(&document, schema, &value, "$").is_ok(),
+            fits,
+            "{text}"
+        );
     }
 }

@@ -30,10 +30,19 @@ fn described() -> Vec<(Method, String)> {
 
 fn assert_headers(response: &Response<bytes::Bytes>, path: &str) {
     let has = |name: &str, value: &str| {
-        let found = response.headers().get(name).and_then(|value| value.to_str().ok());
-        assert!(found.is_some_and(|found| found.contains(value)), "{path}: {name} {found:?}");
+        let found = response
+            .headers()
+            .get(name)
+            .and_then(|value| value.to_str().ok());
+        assert!(
+            found.is_some_and(|found| found.contains(value)),
+            "{path}: {name} {found:?}"
+        );
     };
-    has("content-security-policy", "default-src 'none'; script-src 'self'; ");
+    has(
+        "content-security-policy",
+        "default-src 'none'; script-src 'self'; ",
+    );
     has("content-security-policy", "frame-ancestors 'none'");
     has("x-content-type-options", "nosniff");
     has("referrer-policy", "no-referrer");
@@ -91,8 +100,15 @@ async fn stranger_with_a_browser_gets_the_login_page_and_what_it_needs() {
     }
     let page = console.get(VIEWER, "").await;
     let text = String::from_utf8_lossy(page.body()).into_owned();
-    let app = text.split('"').find(|part| part.starts_with("assets/app-") && part.ends_with(".js"));
-    problem(&console.send(Method::GET, app.expect("a script"), &[], "").await, 401);
+    let app = text
+        .split('"')
+        .find(|part| part.starts_with("assets/app-") && part.ends_with(".js"));
+    problem(
+        &console
+            .send(Method::GET, app.expect("a script"), &[], "")
+            .await,
+        401,
+    );
 }
 
 #[tokio::test]
@@ -129,7 +145,10 @@ async fn viewer_cannot_change_anything() {
     assert!(checked >= 2);
     assert!(!breaker.is_rejecting());
     let status = json(&console.get(VIEWER, "api/v1/status").await);
-    assert_eq!((&status["role"], &status["controls"]), (&json!("viewer"), &json!(false)));
+    assert_eq!(
+        (&status["role"], &status["controls"]),
+        (&json!("viewer"), &json!(false))
+    );
 }
 
 #[tokio::test]
@@ -139,10 +158,18 @@ async fn controls_are_off_until_they_are_allowed() {
     let path = "api/v1/guards/circuit_breaker/security:%20off/control";
     let body = json!({"action": "hold_open", "reason": "none"});
     let refused = problem(&console.post(OPERATOR, path, &body).await, 403);
-    assert!(refused["detail"].as_str().expect("text").contains("allow_control"));
+    assert!(
+        refused["detail"]
+            .as_str()
+            .expect("text")
+            .contains("allow_control")
+    );
     assert!(!breaker.is_rejecting());
     let status = json(&console.get(OPERATOR, "api/v1/status").await);
-    assert_eq!((&status["role"], &status["controls"]), (&json!("operator"), &json!(false)));
+    assert_eq!(
+        (&status["role"], &status["controls"]),
+        (&json!("operator"), &json!(false))
+    );
 }
 
 #[tokio::test]
@@ -168,7 +195,10 @@ async fn change_needs_json_of_a_bounded_size_from_the_same_origin() {
     }
     problem(&post(&[("content-type", "text/plain")], &body).await, 415);
     problem(&post(&[], &body).await, 415);
-    let large = format!("{{\"action\":\"reset\",\"reason\":\"{}\"}}", "x".repeat(4_100));
+    let large = format!(
+        "{{\"action\":\"reset\",\"reason\":\"{}\"}}",
+        "x".repeat(4_100)
+    );
     problem(&post(&[is_json], &large).await, 413);
     for (body, field) in [
         ("{", "body"),
@@ -177,14 +207,25 @@ async fn change_needs_json_of_a_bounded_size_from_the_same_origin() {
         (r#"{"action":"reset","reason":" "}"#, "reason"),
         (r#"{"action":"explode","reason":"x"}"#, "action"),
         (r#"{"action":"shadow","seconds":0,"reason":"x"}"#, "seconds"),
-        (r#"{"action":"shadow","seconds":86401,"reason":"x"}"#, "seconds"),
+        (
+            r#"{"action":"shadow","seconds":86401,"reason":"x"}"#,
+            "seconds",
+        ),
         (r#"{"action":"reset","reason":"x","force":true}"#, "force"),
     ] {
-        assert_eq!(problem(&post(&[is_json], body).await, 400)["field"], field, "{body}");
+        assert_eq!(
+            problem(&post(&[is_json], body).await, 400)["field"],
+            field,
+            "{body}"
+        );
     }
     assert!(!breaker.is_rejecting());
     let own = format!("http://{}", console.address);
-    let response = post(&[is_json, ("origin", &own), ("sec-fetch-site", "same-origin")], &body).await;
+    let response = post(
+        &[is_json, ("origin", &own), ("sec-fetch-site", "same-origin")],
+        &body,
+    )
+    .await;
     assert_eq!(response.status(), StatusCode::OK, "{:?}", response.body());
     assert!(breaker.is_rejecting());
 }
@@ -210,9 +251,15 @@ async fn web_socket_of_a_foreign_page_is_refused_before_the_upgrade() {
     assert_eq!(open(Some("https://ops.example"), VIEWER).await, Ok(()));
     assert_eq!(open(None, VIEWER).await, Ok(()));
     for foreign in ["https://evil.example", "null", "https://ops.example.evil"] {
-        assert_eq!(open(Some(foreign), VIEWER).await, Err(StatusCode::FORBIDDEN));
+        assert_eq!(
+            open(Some(foreign), VIEWER).await,
+            Err(StatusCode::FORBIDDEN)
+        );
     }
-    assert_eq!(open(Some(&own), "wrong").await, Err(StatusCode::UNAUTHORIZED));
+    assert_eq!(
+        open(Some(&own), "wrong").await,
+        Err(StatusCode::UNAUTHORIZED)
+    );
 }
 
 async fn log_in(console: &Console, token: &str) -> Response<bytes::Bytes> {
@@ -231,16 +278,29 @@ async fn login_begins_a_session_that_a_logout_ends() {
     // Without TLS on this machine; elsewhere also `Secure`. Without a path, it holds for the console alone.
     assert_eq!(flags, ["HttpOnly", "SameSite=Strict", "Max-Age=43200"]);
     let session = [("cookie", cookie.split(';').next().expect("a pair"))];
-    let status = console.send(Method::GET, "api/v1/status", &session, "").await;
+    let status = console
+        .send(Method::GET, "api/v1/status", &session, "")
+        .await;
     assert_eq!(json(&status)["role"], "operator");
     // Not by a page of somebody else.
     let foreign = [session[0], ("origin", "https://evil.example")];
-    problem(&console.send(Method::POST, "logout", &foreign, "").await, 403);
+    problem(
+        &console.send(Method::POST, "logout", &foreign, "").await,
+        403,
+    );
     let logout = console.send(Method::POST, "logout", &session, "").await;
     assert_eq!(logout.status(), StatusCode::SEE_OTHER);
     let removal = logout.headers()["set-cookie"].to_str().expect("text");
-    assert!(removal.contains("=; ") && removal.ends_with("Max-Age=0"), "{removal}");
-    problem(&console.send(Method::GET, "api/v1/status", &session, "").await, 401);
+    assert!(
+        removal.contains("=; ") && removal.ends_with("Max-Age=0"),
+        "{removal}"
+    );
+    problem(
+        &console
+            .send(Method::GET, "api/v1/status", &session, "")
+            .await,
+        401,
+    );
 }
 
 #[tokio::test]
@@ -251,8 +311,16 @@ async fn login_link_is_valid_once() {
     let first = console.send(Method::GET, &link, &[], "").await;
     assert_eq!(first.status(), StatusCode::SEE_OTHER);
     problem(&console.send(Method::GET, &link, &[], "").await, 401);
-    problem(&console.send(Method::GET, "login?code=wrong", &[], "").await, 401);
-    problem(&console.send(Method::GET, "login?next=//evil", &[], "").await, 400);
+    problem(
+        &console.send(Method::GET, "login?code=wrong", &[], "").await,
+        401,
+    );
+    problem(
+        &console
+            .send(Method::GET, "login?next=//evil", &[], "")
+            .await,
+        400,
+    );
     let page = console.send(Method::GET, "login", &[], "").await;
     assert_eq!(page.status(), StatusCode::OK);
 }
@@ -268,7 +336,10 @@ async fn flood_of_wrong_logins_does_not_lock_out_a_right_one() {
             tokio::spawn(async move { log_in(&console, "a wrong token").await.status() })
         })
         .collect();
-    assert_eq!(log_in(&console, VIEWER).await.status(), StatusCode::SEE_OTHER);
+    assert_eq!(
+        log_in(&console, VIEWER).await.status(),
+        StatusCode::SEE_OTHER
+    );
     let mut slowed = 0;
     for one in flood {
         match one.await.expect("no panic") {
@@ -292,7 +363,10 @@ async fn application_knows_its_users_by_a_closure() {
     let mira = [("x-user", "mira")];
     let status = console.send(Method::GET, "api/v1/status", &mira, "").await;
     assert_eq!(json(&status)["user"], "mira");
-    problem(&console.send(Method::GET, "api/v1/status", &[], "").await, 401);
+    problem(
+        &console.send(Method::GET, "api/v1/status", &[], "").await,
+        401,
+    );
 }
 
 #[tokio::test]
@@ -300,7 +374,13 @@ async fn text_stays_text() {
     let console = Console::start(Ops::builder("<img src=x onerror=alert(1)>")).await;
     let breaker = CircuitBreaker::new("</script><img onerror=alert(2)>");
     let _breaker = breaker;
-    for path in ["api/v1/status", "api/v1/guards", "api/v1/journal", "health?verbose", "metrics"] {
+    for path in [
+        "api/v1/status",
+        "api/v1/guards",
+        "api/v1/journal",
+        "health?verbose",
+        "metrics",
+    ] {
         let response = console.get(VIEWER, path).await;
         let content_type = response.headers()["content-type"].to_str().expect("text");
         assert!(!content_type.contains("html"), "{path} {content_type}");
@@ -311,20 +391,35 @@ async fn text_stays_text() {
     // Nothing of the service is in the page itself.
     let page = console.get(VIEWER, "").await;
     assert!(!String::from_utf8_lossy(page.body()).contains("onerror"));
-    let echoed = console.get(VIEWER, "api/v1/status/<img onerror=alert(3)>?x".replace([' ', '<', '>'], "%20").as_str()).await;
+    let echoed = console
+        .get(
+            VIEWER,
+            "api/v1/status/<img onerror=alert(3)>?x"
+                .replace([' ', '<', '>'], "%20")
+                .as_str(),
+        )
+        .await;
     problem(&echoed, 404);
 }
 
 #[tokio::test]
 async fn secrets_are_shown_nowhere() {
-    let builder = Access::builder().operator_token(OPERATOR).viewer_token(VIEWER);
+    let builder = Access::builder()
+        .operator_token(OPERATOR)
+        .viewer_token(VIEWER);
     let shown = format!("{builder:?}");
     let access = builder.build().expect("valid");
     let link = access.login_link().expect("random numbers");
-    let console = Console::with_access(Ops::builder("orders").allow_control(true), access.clone()).await;
+    let console =
+        Console::with_access(Ops::builder("orders").allow_control(true), access.clone()).await;
     let cookie = log_in(&console, OPERATOR).await.headers()["set-cookie"].clone();
     log_in(&console, "a wrong token").await;
-    let session = cookie.to_str().expect("text").split(['=', ';']).nth(1).expect("a secret");
+    let session = cookie
+        .to_str()
+        .expect("text")
+        .split(['=', ';'])
+        .nth(1)
+        .expect("a secret");
     let code = link.split('=').nth(1).expect("a code");
     let journal = json(&console.get(OPERATOR, "api/v1/journal").await).to_string();
     let status = json(&console.get(OPERATOR, "api/v1/status").await).to_string();

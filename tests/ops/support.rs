@@ -54,14 +54,16 @@ impl Console {
 
     /// Sends a request for a path of the console with a token.
     pub async fn get(&self, token: &str, path: &str) -> Response<Bytes> {
-        self.send(Method::GET, path, &[bearer(token).as_pair()], "").await
+        self.send(Method::GET, path, &[bearer(token).as_pair()], "")
+            .await
     }
 
     /// Sends JSON with a token.
     pub async fn post(&self, token: &str, path: &str, json: &Value) -> Response<Bytes> {
         let bearer = bearer(token);
         let headers = [bearer.as_pair(), ("content-type", "application/json")];
-        self.send(Method::POST, path, &headers, &json.to_string()).await
+        self.send(Method::POST, path, &headers, &json.to_string())
+            .await
     }
 
     pub async fn send(
@@ -77,7 +79,11 @@ impl Console {
         for (name, value) in headers {
             request = request.header(*name, *value);
         }
-        fetch(self.address, request.body(body.to_owned()).expect("a request")).await
+        fetch(
+            self.address,
+            request.body(body.to_owned()).expect("a request"),
+        )
+        .await
     }
 
     /// Connects a viewer.
@@ -131,7 +137,10 @@ pub async fn connect(
         .header("connection", "upgrade")
         .header("upgrade", "websocket")
         .header("sec-websocket-version", "13")
-        .header("sec-websocket-key", tungstenite::handshake::client::generate_key());
+        .header(
+            "sec-websocket-key",
+            tungstenite::handshake::client::generate_key(),
+        );
     match client_async(request.body(()).expect("a request"), stream).await {
         Ok((socket, _)) => Ok(socket),
         Err(tungstenite::Error::Http(response)) => Err(response.status()),

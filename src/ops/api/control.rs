@@ -2,10 +2,7 @@
 
 use std::time::Duration;
 
-use axum::{
-    Extension, Json,
-    extract::State,
-};
+use axum::{Extension, Json, extract::State};
 use http::StatusCode;
 use serde_json::{Value, json};
 use tokio::time::Instant;

@@ -55,12 +55,17 @@ pub(super) async fn document(
     headers: HeaderMap,
     uri: Uri,
 ) -> ApiResult<HealthDocument> {
-    let is_verbose = Params::parse(&uri, &["verbose"])?.text("verbose")
+    let is_verbose = Params::parse(&uri, &["verbose"])?
+        .text("verbose")
         .is_some_and(|value| !matches!(value, "0" | "false"));
     let accept = headers.get(header::ACCEPT);
     let format = match is_verbose {
         true => HealthFormat::Text,
         false => HealthFormat::negotiate(accept.and_then(|accept| accept.to_str().ok())),
     };
-    Ok(HealthDocument::new(&state.core.health.snapshot(), format, true))
+    Ok(HealthDocument::new(
+        &state.core.health.snapshot(),
+        format,
+        true,
+    ))
 }

@@ -136,12 +136,7 @@ struct Watch {
 }
 
 impl Watch {
-    fn new(
-        state: &ApiState,
-        viewer: Viewer,
-        identity: Identity,
-        parts: Parts,
-    ) -> ApiResult<Self> {
+    fn new(state: &ApiState, viewer: Viewer, identity: Identity, parts: Parts) -> ApiResult<Self> {
         let seat = state.core.hub.join().map_err(|error| match error {
             NoSeat::Full => Problem::new(
                 StatusCode::TOO_MANY_REQUESTS,

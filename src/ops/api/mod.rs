@@ -129,9 +129,18 @@ mod tests {
         for (path, methods) in routes {
             // WebSockets and streams are not opened: their methods are those of any other.
             let router = Router::new().route(path, methods).with_state(state.clone());
-            for method in [Method::GET, Method::POST, Method::PUT, Method::DELETE, Method::PATCH] {
+            for method in [
+                Method::GET,
+                Method::POST,
+                Method::PUT,
+                Method::DELETE,
+                Method::PATCH,
+            ] {
                 let uri = path.replace(['{', '}'], "");
-                let request = Request::builder().method(&method).uri(uri).body(Body::empty());
+                let request = Request::builder()
+                    .method(&method)
+                    .uri(uri)
+                    .body(Body::empty());
                 let response = router.clone().oneshot(request.expect("a request")).await;
                 let status = response.expect("infallible").status();
                 if status != StatusCode::METHOD_NOT_ALLOWED {

@@ -77,7 +77,10 @@ impl Body {
             Some(essence) if essence.trim().eq_ignore_ascii_case(expected) => Ok(()),
             _ => {
                 let status = StatusCode::UNSUPPORTED_MEDIA_TYPE;
-                Err(Problem::new(status, format!("content-type must be {expected}")))
+                Err(Problem::new(
+                    status,
+                    format!("content-type must be {expected}"),
+                ))
             }
         }
     }
@@ -119,7 +122,10 @@ mod tests {
         assert_eq!(token("tokens=1&token"), None);
         assert_eq!(token(""), None);
         let json = body("application/json", "token=x").form_field("token");
-        assert_eq!(json.map_err(|problem| problem.to_json()["status"].clone()), Err(415.into()));
+        assert_eq!(
+            json.map_err(|problem| problem.to_json()["status"].clone()),
+            Err(415.into())
+        );
     }
 
     #[test]

@@ -82,7 +82,12 @@ pub(in crate::ops) fn routes(core: &Core, range: HistoryRange) -> Value {
         let (method, route) = (row.label(names.method), row.label(names.route));
         let (method, route) = (json!(method), json!(route));
         let side = json!(names.side);
-        row.with([("service", service), ("side", side), ("method", method), ("route", route)])
+        row.with([
+            ("service", service),
+            ("side", side),
+            ("method", method),
+            ("route", route),
+        ])
     });
     let rows: Vec<Value> = rows.collect();
     json!({"range": range.as_str(), "routes": rows, "truncated": truncated})

@@ -50,7 +50,11 @@ impl Row {
 }
 
 /// Returns the rows of a source that had calls in the range, and whether there are more.
-pub(super) fn rows(recorder: &Recorder, source: &Source<'_>, range: HistoryRange) -> (Vec<Row>, bool) {
+pub(super) fn rows(
+    recorder: &Recorder,
+    source: &Source<'_>,
+    range: HistoryRange,
+) -> (Vec<Row>, bool) {
     let whole = range.range();
     let ask = |query: Query, aggregation| {
         let query = query.range(whole).by(source.by.iter().copied());

@@ -48,10 +48,7 @@ pub(in crate::ops) fn update(
     let is_routes_due = |before: &&Sections| seq < before.seq_of_routes + ROUTES_EVERY;
     let (seq_of_routes, routes) = match before.filter(is_routes_due) {
         Some(before) => (before.seq_of_routes, before.routes.clone()),
-        None => (
-            seq,
-            json(&routes::routes(core, HistoryRange::FiveMinutes)),
-        ),
+        None => (seq, json(&routes::routes(core, HistoryRange::FiveMinutes))),
     };
     let sections = Sections {
         seq_of_routes,

@@ -75,7 +75,9 @@ impl GuardHistory {
 
     /// Returns the time of the last transition of the guard itself.
     pub(crate) fn since(&self, kind: &'static str, name: &str) -> Option<SystemTime> {
-        let mut own = self.transitions(kind, name).filter(|seen| seen.key.is_none());
+        let mut own = self
+            .transitions(kind, name)
+            .filter(|seen| seen.key.is_none());
         own.next().map(|seen| seen.at)
     }
 
@@ -173,11 +175,7 @@ mod tests {
         assert_eq!(strip(&history, "closed", 0, 100 + 3_600), [("closed", 1.0)]);
         assert_eq!(
             strip(&history, "closed", 0, 100 + 1_800),
-            [
-                ("closed", 0.026),
-                ("open", 0.026),
-                ("closed", 0.947)
-            ]
+            [("closed", 0.026), ("open", 0.026), ("closed", 0.947)]
         );
     }
 

@@ -59,12 +59,26 @@ mod tests {
         for (action, state, is_shadow, expected) in [
             (HoldAction::Open, "closed", false, GuardAction::Reset),
             (HoldAction::Closed, "open", true, GuardAction::Reset),
-            (HoldAction::Closed, "forced_open", false, GuardAction::ForceOpen),
+            (
+                HoldAction::Closed,
+                "forced_open",
+                false,
+                GuardAction::ForceOpen,
+            ),
             (HoldAction::Open, "disabled", false, GuardAction::Disable),
-            (HoldAction::Shadow, "forced_open", false, GuardAction::ShadowOff),
+            (
+                HoldAction::Shadow,
+                "forced_open",
+                false,
+                GuardAction::ShadowOff,
+            ),
             (HoldAction::Shadow, "closed", true, GuardAction::ShadowOn),
         ] {
-            assert_eq!(end(action, state, is_shadow), expected, "{action:?} {state}");
+            assert_eq!(
+                end(action, state, is_shadow),
+                expected,
+                "{action:?} {state}"
+            );
         }
     }
 }

@@ -114,6 +114,9 @@ mod tests {
         );
         let all = ["metrics", "guards", "health"];
         assert_eq!(a.union(b), Channels::parse(all).expect("channels"));
-        assert_eq!(a.without(b), Channels::parse(["metrics"]).expect("a channel"));
+        assert_eq!(
+            a.without(b),
+            Channels::parse(["metrics"]).expect("a channel")
+        );
     }
 }

@@ -72,11 +72,14 @@ impl Hub {
     /// Sends an update to all viewers.
     pub(crate) fn send(&self, update: Arc<Update>) {
         let mut state = self.lock();
-        if let Some(updates) = &state.updates {
-            // Fails without a viewer, who may have gone just now.
-            let _ = updates.send(update.clone());
-            state.latest = Some(update);
-        }
+        let Some(updates) = state.updates.clone() else {
+            return;
+        };
+        state.latest = Some(update.clone());
+        // Sending wakes viewers.
+        drop(state);
+        // Fails without a viewer, who may have gone just now.
+        let _ = updates.send(update);
     }
 
     /// Keeps an update for those who come, without sending it.

@@ -205,6 +205,7 @@ fn push_member(frame: &mut String, name: &str, json: &str) {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
     use serde_json::{Value, json};
 
     use super::{super::update::tests::update, *};
@@ -272,8 +273,7 @@ mod tests {
     fn viewer_gets_changes_of_its_channels_at_once() {
         let mut viewer = viewer(&["guards", "journal"], 2);
         let both = [Channel::Guards, Channel::Journal, Channel::Health];
-        let expected =
-            json!({"type": "change", "seq": 5, "at": 5.5, "status": {"role": "viewer", "n": 5}, "journal": [5], "guards": "g5"});
+        let expected = json!({"type": "change", "seq": 5, "at": 5.5, "status": {"role": "viewer", "n": 5}, "journal": [5], "guards": "g5"});
         assert_eq!(change(&mut viewer, 5, &both), Some(expected));
         assert_eq!(change(&mut viewer, 6, &[Channel::Health]), None);
         // Not once more with the next tick.
@@ -342,6 +342,46 @@ mod tests {
             assert_eq!(send(text)["type"], "problem", "{text}");
         }
         assert!(tick(&mut viewer, 2, &[]).is_some(), "each second");
+    }
+
+    proptest! {
+        #[test]
+        fn viewer_answers_whatever_it_is_sent(text in any_message()) {
+            let mut viewer = viewer(&["metrics"], 60);
+            let answer = parsed(viewer.on_message(&text, &update(UpdateKind::Tick, 1, &[])));
+            match answer["type"].as_str() {
+                Some("tick") => prop_assert!(answer["status"].is_object()),
+                Some("problem") => prop_assert!(answer["detail"].is_string()),
+                other => prop_assert!(false, "{:?}", other),
+            }
+            prop_assert!(EVERY.contains(&viewer.every));
+        }
+    }
+
+    /// Pieces of messages in any order, and any text.
+    fn any_message() -> impl Strategy<Value = String> {
+        const PIECES: &[&str] = &[
+            "{",
+            "}",
+            "[",
+            "]",
+            ",",
+            ":",
+            "\"action\"",
+            "\"get_status\"",
+            "\"subscribe\"",
+            "\"channels\"",
+            "\"guards\"",
+            "\"set_every\"",
+            "\"every\"",
+            "5",
+            "-1",
+            "1e400",
+            "null",
+            "\"",
+        ];
+        let pieces = proptest::collection::vec(proptest::sample::select(PIECES), 0..12);
+        prop_oneof![pieces.prop_map(|pieces| pieces.concat()), ".{0,40}"]
     }
 
     #[test]

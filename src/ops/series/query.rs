@@ -139,7 +139,9 @@ impl Query {
 
     /// Returns all names.
     pub(in crate::ops) fn names(&self) -> impl Iterator<Item = &str> {
-        std::iter::once(&self.name).chain(&self.more).map(String::as_str)
+        std::iter::once(&self.name)
+            .chain(&self.more)
+            .map(String::as_str)
     }
 
     pub(super) fn filters(&self) -> &[Filter] {

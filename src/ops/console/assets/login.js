@@ -12,7 +12,7 @@ form.addEventListener("submit", async (event) => {
   problem.textContent = "";
   try {
     const response = await fetch("login", { method: "POST", body: new URLSearchParams(new FormData(form)), headers: { accept: "application/problem+json" } });
-    if (response.ok) return location.replace("./");
+    if (response.ok) return location.replace(response.url || "index.html");
     problem.textContent = await reason(response);
   } catch {
     problem.textContent = "The server cannot be reached.";

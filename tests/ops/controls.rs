@@ -1,0 +1,275 @@
+//! What operators do to guards, and its end, under a paused clock.
+
+use std::time::Duration;
+
+use axum::{Router, body::Body};
+use http::{Request, StatusCode};
+use http_body_util::BodyExt;
+use serde_json::{Value, json};
+use tokio::time::sleep;
+use tower::ServiceExt;
+use tower_keep::{
+    CircuitBreaker,
+    ops::{Access, Ops, journal::EventKind},
+};
+
+struct Guards {
+    ops: Ops,
+    router: Router,
+}
+
+impl Guards {
+    fn start() -> Self {
+        let access = Access::builder().by(|_| {
+            let operator = tower_keep::ops::Identity::new(tower_keep::ops::Role::Operator);
+            Some(operator.named("mira"))
+        });
+        let ops = Ops::builder("orders").allow_control(true).build();
+        let ops = ops.expect("valid");
+        ops.spawn();
+        let router = ops.console(access.build().expect("valid"));
+        Guards { ops, router }
+    }
+
+    async fn send(&self, request: Request<Body>) -> (StatusCode, Value) {
+        let response = self
+            .router
+            .clone()
+            .oneshot(request)
+            .await
+            .expect("infallible");
+        let (parts, body) = response.into_parts();
+        let body = body.collect().await.expect("a whole body").to_bytes();
+        let value = serde_json::from_slice(&body).unwrap_or(Value::Null);
+        (parts.status, value)
+    }
+
+    async fn act(&self, name: &str, body: Value) -> StatusCode {
+        let path = format!("/api/v1/guards/circuit_breaker/{name}/control");
+        let request = Request::post(path).header("content-type", "application/json");
+        let (status, _) = self
+            .send(request.body(body.to_string().into()).expect("a request"))
+            .await;
+        status
+    }
+
+    async fn guard(&self, name: &str) -> Value {
+        let path = format!("/api/v1/guards/circuit_breaker/{name}");
+        let (_, guard) = self
+            .send(Request::get(path).body(Body::empty()).expect("a request"))
+            .await;
+        guard
+    }
+
+    /// Returns text, before and after of what operators did to a guard.
+    fn journal(&self, name: &str) -> Vec<[String; 3]> {
+        let events = self.ops.journal().after(0, 1_000, |event| {
+            event.kind() == EventKind::Control && event.subject() == name
+        });
+        let data = |event: &tower_keep::ops::journal::Event, name| {
+            let value = event.data().get(name).and_then(Value::as_str);
+            value.unwrap_or_default().to_owned()
+        };
+        let lines = events.iter().map(|event| {
+            let by = event.who().map(|who| format!(" by {who}"));
+            let text = format!("{}{}", event.text(), by.unwrap_or_default());
+            [text, data(event, "before"), data(event, "after")]
+        });
+        lines.collect()
+    }
+}
+
+fn line(text: &str, before: &str, after: &str) -> [String; 3] {
+    [text, before, after].map(str::to_owned)
+}
+
+async fn seconds(seconds: u64) {
+    sleep(Duration::from_secs(seconds)).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn hold_open_and_closed_end_by_themselves() {
+    let guards = Guards::start();
+    let breaker = CircuitBreaker::new("control-hold");
+    for (action, state) in [("hold_open", "forced_open"), ("hold_closed", "disabled")] {
+        let body = json!({"action": action, "seconds": 60, "reason": "ledger is down"});
+        assert_eq!(guards.act("control-hold", body).await, StatusCode::OK);
+        let guard = guards.guard("control-hold").await;
+        assert_eq!(
+            (&guard["state"], &guard["held"]),
+            (&json!(state), &json!(action))
+        );
+        assert!(guard["held_until"].as_f64().is_some());
+        seconds(59).await;
+        assert_eq!(guards.guard("control-hold").await["state"], state);
+        seconds(2).await;
+        let guard = guards.guard("control-hold").await;
+        assert_eq!(
+            (&guard["state"], &guard["held"]),
+            (&json!("closed"), &Value::Null)
+        );
+    }
+    assert!(!breaker.is_rejecting());
+    let expected = [
+        line(
+            "hold_open for 60 s: ledger is down by mira",
+            "closed",
+            "forced_open",
+        ),
+        line("hold_open has ended: its time is over", "", "closed"),
+        line(
+            "hold_closed for 60 s: ledger is down by mira",
+            "closed",
+            "disabled",
+        ),
+        line("hold_closed has ended: its time is over", "", "closed"),
+    ];
+    assert_eq!(guards.journal("control-hold"), expected);
+}
+
+#[tokio::test(start_paused = true)]
+async fn shadow_ends_and_can_be_released() {
+    let guards = Guards::start();
+    let breaker = CircuitBreaker::new("control-shadow");
+    let shadow = json!({"action": "shadow", "seconds": 60, "reason": "looking"});
+    guards.act("control-shadow", shadow.clone()).await;
+    assert!(breaker.is_shadow());
+    seconds(61).await;
+    assert!(!breaker.is_shadow());
+    guards.act("control-shadow", shadow).await;
+    let release = json!({"action": "release", "reason": "seen"});
+    assert_eq!(
+        guards.act("control-shadow", release.clone()).await,
+        StatusCode::OK
+    );
+    assert!(!breaker.is_shadow());
+    assert_eq!(
+        guards.act("control-shadow", release).await,
+        StatusCode::CONFLICT
+    );
+    let expected = [
+        line(
+            "shadow for 60 s: looking by mira",
+            "closed",
+            "closed, shadow",
+        ),
+        line("shadow has ended: its time is over", "", "closed"),
+        line(
+            "shadow for 60 s: looking by mira",
+            "closed",
+            "closed, shadow",
+        ),
+        line("release: seen by mira", "closed, shadow", "closed"),
+    ];
+    assert_eq!(guards.journal("control-shadow"), expected);
+}
+
+#[tokio::test(start_paused = true)]
+async fn hold_replaces_another_hold() {
+    let guards = Guards::start();
+    let breaker = CircuitBreaker::new("control-replace");
+    let hold = |action, seconds| json!({"action": action, "seconds": seconds, "reason": "x"});
+    guards.act("control-replace", hold("hold_open", 60)).await;
+    guards.act("control-replace", hold("shadow", 120)).await;
+    // The first is over: nothing of it is left beside the second.
+    assert_eq!(
+        (breaker.state().as_str(), breaker.is_shadow()),
+        ("closed", true)
+    );
+    seconds(61).await;
+    assert!(breaker.is_shadow());
+    guards.act("control-replace", hold("hold_closed", 60)).await;
+    assert_eq!(
+        (breaker.state().as_str(), breaker.is_shadow()),
+        ("disabled", false)
+    );
+    seconds(61).await;
+    assert_eq!(
+        (breaker.state().as_str(), breaker.is_shadow()),
+        ("closed", false)
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn hold_gives_back_what_the_application_had_set() {
+    let guards = Guards::start();
+    let breaker = CircuitBreaker::new("control-before");
+    breaker.force_open();
+    breaker.set_shadow(true);
+    let hold = |action| json!({"action": action, "seconds": 60, "reason": "x"});
+    guards.act("control-before", hold("hold_closed")).await;
+    assert_eq!(breaker.state().as_str(), "disabled");
+    guards.act("control-before", hold("shadow")).await;
+    seconds(61).await;
+    assert_eq!(
+        (breaker.state().as_str(), breaker.is_shadow()),
+        ("forced_open", true)
+    );
+    guards
+        .act("control-before", json!({"action": "reset", "reason": "x"}))
+        .await;
+    assert_eq!(breaker.state().as_str(), "closed");
+}
+
+#[tokio::test(start_paused = true)]
+async fn hold_of_a_guard_that_is_gone_ends() {
+    let guards = Guards::start();
+    let breaker = CircuitBreaker::new("control-gone");
+    let hold = json!({"action": "hold_open", "seconds": 60, "reason": "x"});
+    assert_eq!(
+        guards.act("control-gone", hold.clone()).await,
+        StatusCode::OK
+    );
+    drop(breaker);
+    assert_eq!(
+        guards.act("control-gone", hold).await,
+        StatusCode::NOT_FOUND
+    );
+    seconds(61).await;
+    let last = guards.journal("control-gone").pop();
+    assert_eq!(
+        last,
+        Some(line("hold_open has ended: the guard is gone", "", ""))
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn holds_end_with_the_operations_side() {
+    let guards = Guards::start();
+    let breaker = CircuitBreaker::new("control-drop");
+    let hold = json!({"action": "hold_open", "seconds": 60, "reason": "x"});
+    guards.act("control-drop", hold).await;
+    assert!(breaker.is_rejecting());
+    drop(guards);
+    assert!(!breaker.is_rejecting());
+}
+
+#[tokio::test(start_paused = true)]
+async fn check_that_hangs_for_ever_delays_no_tick() {
+    let ops = Ops::builder("orders");
+    let hangs = tower_keep::ops::health::Check::new("hangs", || std::future::pending::<()>());
+    let ops = ops.check(hangs.critical()).build().expect("valid");
+    ops.spawn();
+    seconds(30).await;
+    let query = tower_keep::ops::series::Query::new("ticks_total");
+    metrics::with_local_recorder(ops.recorder(), || {
+        metrics::counter!("ticks_total").increment(1)
+    });
+    seconds(2).await;
+    let result = ops.recorder().query(&query).expect("valid");
+    let recorded = result.series.iter().flat_map(|line| &line.points);
+    assert!(
+        recorded
+            .filter_map(|(_, number)| *number)
+            .any(|number| number > 0.0)
+    );
+    let (status, probe) = {
+        let request = Request::get("/livez")
+            .body(Body::empty())
+            .expect("a request");
+        let response = ops.probes().oneshot(request).await.expect("infallible");
+        (response.status(), ops.health().snapshot())
+    };
+    assert_eq!(status, StatusCode::OK);
+    assert!(!probe.is_ready);
+}
