@@ -8,4 +8,5 @@ mod push;
 mod query;
 mod schema;
 mod security;
+mod slow_viewers;
 mod support;

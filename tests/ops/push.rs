@@ -6,7 +6,7 @@ use futures_util::{SinkExt, StreamExt};
 use http::{Method, StatusCode};
 use http_body_util::BodyExt;
 use serde_json::{Value, json};
-use tokio::{io::AsyncReadExt, io::AsyncWriteExt, net::TcpStream, time::timeout};
+use tokio::{net::TcpStream, time::timeout};
 use tokio_tungstenite::tungstenite::{Message, http::Request as WsRequest};
 use tower_keep::{
     CircuitBreaker,
@@ -334,45 +334,4 @@ async fn driver_and_viewers_end_with_the_last_clone() {
     // Nobody moves what is recorded into the history any more.
     let journal = recorder.query(&tower_keep::ops::series::Query::new("none"));
     assert!(journal.expect("valid").series.is_empty());
-}
-
-#[tokio::test]
-async fn viewer_that_takes_nothing_loses_frames_and_then_its_connection() {
-    let console = Console::start(Ops::builder("orders").max_viewers(1)).await;
-    let mut slow = TcpStream::connect(console.address)
-        .await
-        .expect("a connection");
-    let request = format!(
-        "GET /ops/api/v1/live?every=1&channels=journal HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {VIEWER}\r\n\
-         connection: upgrade\r\nupgrade: websocket\r\nsec-websocket-version: 13\r\nsec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
-    );
-    slow.write_all(request.as_bytes()).await.expect("sent");
-    let mut head = [0; 12];
-    slow.read_exact(&mut head).await.expect("an answer");
-    assert_eq!(&head, b"HTTP/1.1 101");
-    // It never reads again, until its buffers and those of the kernel are full.
-    let text = "x".repeat(1_000);
-    let dropped = async {
-        loop {
-            for _ in 0..100 {
-                console.ops.journal().record(custom(&text));
-            }
-            tokio::time::sleep(Duration::from_millis(100)).await;
-            let status = json(&console.get(VIEWER, "api/v1/status").await);
-            if status["dropped"]["frames"].as_u64() > Some(0) {
-                return;
-            }
-            // Its place is free again.
-            if console.get(VIEWER, "api/v1/live").await.status() == StatusCode::BAD_REQUEST {
-                let request = WsRequest::get(format!("ws://{}/ops/api/v1/live", console.address));
-                let request = request.header("authorization", format!("Bearer {VIEWER}"));
-                if connect(console.address, request).await.is_ok() {
-                    return;
-                }
-            }
-        }
-    };
-    timeout(Duration::from_secs(120), dropped)
-        .await
-        .expect("it is sent away");
 }
