@@ -1,4 +1,4 @@
-//! What operators do to guards, and its end.
+//! Controls of guards by operators, and their end.
 
 use std::time::{Duration, SystemTime};
 
@@ -11,7 +11,7 @@ use super::{
 };
 use crate::registry::{self, GuardAction, Stat};
 
-/// What an operator does to a guard.
+/// An action of an operator on a guard.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Control {
     /// Set something for a time.
@@ -32,113 +32,111 @@ impl Control {
     }
 }
 
-/// Why a guard was not changed.
+/// The reason for which a guard was not changed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum NotControlled {
-    /// No guard of this kind and name has the action.
+    /// The guards of this kind and name do not have the action, if there are any.
     NoGuard,
-    /// Nothing is held that could be released.
+    /// The guard is not held, and cannot be released.
     NotHeld,
-    /// So many guards are held already that no other may be.
+    /// The number of guards that are held is at its limit.
     TooManyHolds,
 }
 
-impl Core {
-    /// Acts on a guard for an operator, and records it. Returns the number of the event.
-    ///
-    /// A hold ends before anything else is done: the guard is as it was before the hold.
-    pub(super) fn control(
-        &self,
-        (kind, name): (&str, &str),
-        control: Control,
-        (who, reason): (Option<&str>, &str),
-        now: Instant,
-    ) -> Result<u64, NotControlled> {
-        let alone = self.control_alone();
-        let before = GuardMode::of(kind, name).ok_or(NotControlled::NoGuard)?;
-        self.apply((kind, name), control, before, now)?;
-        let after = GuardMode::of(kind, name).map(GuardMode::words);
-        drop(alone);
-        let word = control.as_str();
-        let seconds = match control {
-            Control::Hold(_, time) => Some(time.as_secs()),
-            Control::Release | Control::Reset => None,
-        };
-        let text = match seconds {
-            Some(seconds) => format!("{word} for {seconds} s: {reason}"),
-            None => format!("{word}: {reason}"),
-        };
-        let event = Event::new(EventKind::Control, Severity::Warning, name, text)
-            .with_who(who)
-            .with("kind", kind)
-            .with("action", word)
-            .with("before", before.words())
-            .with("after", after)
-            .with("seconds", seconds)
-            .with("reason", reason);
-        Ok(self.journal.record(event))
-    }
+/// Acts on a guard for an operator, and records it. Returns the number of the event.
+///
+/// A hold ends before anything else is done: the guard is as it was before the hold.
+pub(super) fn control(
+    core: &Core,
+    (kind, name): (&str, &str),
+    control: Control,
+    (who, reason): (Option<&str>, &str),
+    now: Instant,
+) -> Result<u64, NotControlled> {
+    let alone = core.control_alone();
+    let before = GuardMode::of(kind, name).ok_or(NotControlled::NoGuard)?;
+    apply(core, (kind, name), control, before, now)?;
+    let after = GuardMode::of(kind, name).map(GuardMode::words);
+    drop(alone);
+    let word = control.as_str();
+    let seconds = match control {
+        Control::Hold(_, time) => Some(time.as_secs()),
+        Control::Release | Control::Reset => None,
+    };
+    let text = match seconds {
+        Some(seconds) => format!("{word} for {seconds} s: {reason}"),
+        None => format!("{word}: {reason}"),
+    };
+    let event = Event::new(EventKind::Control, Severity::Warning, name, text)
+        .with_who(who)
+        .with("kind", kind)
+        .with("action", word)
+        .with("before", before.words())
+        .with("after", after)
+        .with("seconds", seconds)
+        .with("reason", reason);
+    Ok(core.journal.record(event))
+}
 
-    /// Ends the holds whose time is over.
-    pub(super) fn end_holds(&self, now: Instant) {
-        let _alone = self.control_alone();
-        let ended = self.holds().take_ended(now);
-        for hold in ended {
-            let word = hold.action.as_str();
-            let text = match hold.end() {
-                true => format!("{word} has ended: its time is over"),
-                false => format!("{word} has ended: the guard is gone"),
-            };
-            let after = GuardMode::of(&hold.kind, &hold.name).map(GuardMode::words);
-            let event = Event::new(EventKind::Control, Severity::Info, &hold.name, text);
-            let event = event.with("kind", &*hold.kind).with("action", word);
-            self.journal.record(event.with("after", after));
-        }
+/// Ends the holds whose time is over.
+pub(super) fn end_holds(core: &Core, now: Instant) {
+    let _alone = core.control_alone();
+    let ended = core.holds().take_ended(now);
+    for hold in ended {
+        let word = hold.action.as_str();
+        let text = match hold.end() {
+            true => format!("{word} has ended: its time is over"),
+            false => format!("{word} has ended: the guard is gone"),
+        };
+        let after = GuardMode::of(&hold.kind, &hold.name).map(GuardMode::words);
+        let event = Event::new(EventKind::Control, Severity::Info, &hold.name, text);
+        let event = event.with("kind", &*hold.kind).with("action", word);
+        core.journal.record(event.with("after", after));
     }
+}
 
-    fn apply(
-        &self,
-        (kind, name): (&str, &str),
-        control: Control,
-        before: GuardMode,
-        now: Instant,
-    ) -> Result<(), NotControlled> {
-        let (held, is_full) = {
-            let holds = self.holds();
-            (holds.get(kind, name).cloned(), holds.is_full())
-        };
-        let begin = match control {
-            Control::Hold(..) if held.is_none() && is_full => {
-                return Err(NotControlled::TooManyHolds);
-            }
-            Control::Hold(action, _) => Some(action.begin()),
-            Control::Reset => Some(GuardAction::Reset),
-            Control::Release if held.is_none() => return Err(NotControlled::NotHeld),
-            Control::Release => None,
-        };
-        if begin.is_some_and(|action| !has_action(kind, name, action)) {
-            return Err(NotControlled::NoGuard);
+fn apply(
+    core: &Core,
+    (kind, name): (&str, &str),
+    control: Control,
+    before: GuardMode,
+    now: Instant,
+) -> Result<(), NotControlled> {
+    let (held, is_full) = {
+        let holds = core.holds();
+        (holds.get(kind, name).cloned(), holds.is_full())
+    };
+    let begin = match control {
+        Control::Hold(..) if held.is_none() && is_full => {
+            return Err(NotControlled::TooManyHolds);
         }
-        if let Some(hold) = &held {
-            self.holds().remove(kind, name);
-            hold.end();
-        }
-        if let Some(action) = begin {
-            registry::act(kind, name, action);
-        }
-        if let Control::Hold(action, time) = control {
-            self.holds().insert(Hold {
-                kind: kind.into(),
-                name: name.into(),
-                action,
-                // What was there before the first of several holds.
-                before: held.map_or(before, |hold| hold.before),
-                until: now + time,
-                until_at: SystemTime::now() + time,
-            });
-        }
-        Ok(())
+        Control::Hold(action, _) => Some(action.begin()),
+        Control::Reset => Some(GuardAction::Reset),
+        Control::Release if held.is_none() => return Err(NotControlled::NotHeld),
+        Control::Release => None,
+    };
+    if begin.is_some_and(|action| !has_action(kind, name, action)) {
+        return Err(NotControlled::NoGuard);
     }
+    if let Some(hold) = &held {
+        core.holds().remove(kind, name);
+        hold.end();
+    }
+    if let Some(action) = begin {
+        registry::act(kind, name, action);
+    }
+    if let Control::Hold(action, time) = control {
+        core.holds().insert(Hold {
+            kind: kind.into(),
+            name: name.into(),
+            action,
+            // What was there before the first of several holds.
+            before: held.map_or(before, |hold| hold.before),
+            until: now + time,
+            until_at: SystemTime::now() + time,
+        });
+    }
+    Ok(())
 }
 
 fn has_action(kind: &str, name: &str, action: GuardAction) -> bool {
@@ -149,7 +147,7 @@ fn has_action(kind: &str, name: &str, action: GuardAction) -> bool {
     meant.any(|guard| guard.actions().contains(&action))
 }
 
-/// What operators can change about a guard.
+/// The part of a guard that operators can change.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct GuardMode {
     pub(super) state: &'static str,

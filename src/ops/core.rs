@@ -10,6 +10,7 @@ use tokio::time::Instant;
 
 use super::{
     api::sections::{self, Sections},
+    control,
     guards::{GuardHistory, Holds},
     health::Health,
     journal::Journal,
@@ -18,7 +19,7 @@ use super::{
 };
 use crate::{call::Label, errors::ErrorTracker};
 
-/// Who the service is, as the console shows it.
+/// The names of the service, as the console shows them.
 #[derive(Clone, Debug)]
 pub(super) struct About {
     pub(super) service: Label,
@@ -28,7 +29,7 @@ pub(super) struct About {
     pub(super) started_at: SystemTime,
 }
 
-/// Everything that the operations side knows, shared by the driver and the API. Viewers do not hold it.
+/// The knowledge of the operations side, shared by the driver and the API. Viewers do not hold it.
 ///
 /// No lock in it is taken by a call of the application. `control` and `last` come before the others, which are held one at a time.
 pub(super) struct Core {
@@ -44,13 +45,13 @@ pub(super) struct Core {
     holds: Mutex<Holds>,
     control: Mutex<()>,
     last: Mutex<LastUpdate>,
-    /// How often the sections were serialized.
+    /// The number of updates, each of which was serialized once.
     updates: AtomicU64,
     /// True once the driver runs.
     is_running: AtomicBool,
 }
 
-/// What the update before had.
+/// The update before.
 #[derive(Default)]
 struct LastUpdate {
     sections: Option<Sections>,
@@ -110,7 +111,7 @@ impl Core {
             .duration_since(SystemTime::UNIX_EPOCH)
             .unwrap_or_default();
         self.recorder.tick(second.as_secs());
-        self.end_holds(now);
+        control::end_holds(self, now);
         if self.hub.viewers() > 0 {
             self.send_update(UpdateKind::Tick, at);
         } else {

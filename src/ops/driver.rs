@@ -104,7 +104,7 @@ fn on_shutdown(core: &Core, (): ()) {
     core.hub.close();
 }
 
-/// What was received, or how many were lost before.
+/// A value that was received, or how many were lost before it.
 enum Received<T> {
     One(T),
     Lost(u64),

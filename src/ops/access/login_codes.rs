@@ -4,7 +4,7 @@ use tokio::time::Instant;
 
 use super::secret::Secret;
 
-/// How long a login link is valid: long enough to copy it out of a log.
+/// The time for which a login link is valid: long enough to copy it out of a log.
 pub(super) const CODE_LIFETIME: Duration = Duration::from_secs(15 * 60);
 /// The most codes that are valid at once.
 const MAX_CODES: usize = 16;

@@ -1,4 +1,4 @@
-//! Who may see the console, and who may change something: tokens, one-time login links, sessions, the application's own
+//! Access to the console, to see and to change something: tokens, one-time login links, sessions, the application's own
 //! login.
 //!
 //! Nothing is open without a policy: [`Ops::console`](super::Ops::console) takes an [`Access`]. Viewers see all; operators

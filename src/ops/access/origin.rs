@@ -1,4 +1,4 @@
-//! Whether a request comes from the page itself.
+//! The origin of requests: the page itself, or another one.
 
 use http::{HeaderMap, header};
 

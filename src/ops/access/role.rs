@@ -1,4 +1,4 @@
-/// What a person may do.
+/// The rights of a person.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Role {
     /// See everything.

@@ -1,4 +1,4 @@
-//! What operators change: guards for a time, and the status of error groups.
+//! Changes by operators: guards for a time, and the status of error groups.
 
 use std::time::Duration;
 
@@ -14,17 +14,17 @@ use super::{
 };
 use crate::ops::{
     Identity, Role,
-    control::{Control, NotControlled},
+    control::{self, Control, NotControlled},
     guards::HoldAction,
     journal::{Event, EventKind, Severity},
 };
 
-/// How long a guard is held where the operator says nothing: long enough to look, short enough to be forgotten.
+/// The seconds for which a guard is held where the operator says nothing: long enough to look, short enough to be forgotten.
 const DEFAULT_HOLD: u64 = 600;
 const MAX_HOLD: u64 = 24 * 3_600;
 const MAX_REASON: usize = 500;
 
-/// `POST api/v1/guards/{kind}/{name}/control`
+/// Answers `POST api/v1/guards/{kind}/{name}/control`.
 pub(super) async fn guard(
     State(state): State<ApiState>,
     Extension(identity): Extension<Identity>,
@@ -38,7 +38,7 @@ pub(super) async fn guard(
     let control = parse_control(word, members.number("seconds")?)?;
     let guard = (params.get("kind"), params.get("name"));
     let by = (identity.name(), reason);
-    let seq = state.core.control(guard, control, by, Instant::now());
+    let seq = control::control(&state.core, guard, control, by, Instant::now());
     let seq = seq.map_err(|error| match error {
         NotControlled::NoGuard => Problem::not_found(format!(
             "no guard of this kind and name has the action {word}"
@@ -76,7 +76,7 @@ fn parse_control(word: &str, seconds: Option<u64>) -> ApiResult<Control> {
     }
 }
 
-/// `POST api/v1/errors/{fingerprint}`
+/// Answers `POST api/v1/errors/{fingerprint}`.
 pub(super) async fn error(
     State(state): State<ApiState>,
     Extension(identity): Extension<Identity>,

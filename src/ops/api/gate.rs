@@ -1,4 +1,4 @@
-//! What stands before each handler: who asks, from which page, and the headers of security.
+//! The gate before each handler: who asks, from which page, and the headers of security.
 
 use axum::{
     extract::{Request, State},

@@ -49,7 +49,7 @@ fn object(component: &ComponentSnapshot) -> Value {
     })
 }
 
-/// `GET health`: in the form of the `Accept` header, or for people with `?verbose`. Who asks has a role, and so sees details.
+/// Answers `GET health` in the form of the `Accept` header, or for people with `?verbose`. Who asks has a role, and so sees details.
 pub(super) async fn document(
     State(state): State<ApiState>,
     headers: HeaderMap,

@@ -33,15 +33,15 @@ use crate::ops::{
 
 /// The longest message of a viewer.
 const MAX_MESSAGE: usize = 4 * 1_024;
-/// How long a viewer may take for one frame.
+/// The time that a viewer may take for one frame.
 const SEND_LIMIT: Duration = Duration::from_secs(5);
-/// How often a connection is tried, below the usual idle limits of proxies, and whether its viewer may still see.
+/// The time between two tries of a connection, below the usual idle limits of proxies, and of the right of its viewer.
 const PING: Duration = Duration::from_secs(15);
-/// How long a connection may be silent.
+/// The time for which a connection may be silent.
 const SILENCE: Duration = Duration::from_secs(45);
 const DEFAULT_EVERY: u64 = 2;
 
-/// Why the server ends a connection.
+/// The reason for which the server ends a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum End {
     GoingAway,
@@ -128,7 +128,7 @@ struct Watch {
     access: Access,
     viewer: Viewer,
     seat: Seat,
-    /// Who looks, and how it was known.
+    /// The one who looks, and the request that said so.
     identity: Identity,
     parts: Parts,
     is_new: bool,

@@ -12,10 +12,10 @@ use crate::ops::{
     journal::{Event, EventKind, Severity},
 };
 
-/// How long a failed login waits for its answer.
+/// The time for which a failed login waits for its answer.
 const SLOW_DOWN: Duration = Duration::from_millis(500);
 
-/// `GET login`: the login page, or a session for who has a link.
+/// Answers `GET login`: with the login page, or a session for who has a link.
 pub(super) async fn link(
     State(state): State<ApiState>,
     headers: HeaderMap,
@@ -31,7 +31,7 @@ pub(super) async fn link(
     }
 }
 
-/// `POST login`: a session for who has a token.
+/// Answers `POST login`: with a session for who has a token.
 pub(super) async fn token(
     State(state): State<ApiState>,
     headers: HeaderMap,
@@ -47,7 +47,7 @@ pub(super) async fn token(
     }
 }
 
-/// `POST logout`: ends the session.
+/// Answers `POST logout`: ends the session.
 pub(super) async fn logout(State(state): State<ApiState>, headers: HeaderMap) -> Response {
     see_console(state.access.end_session(&headers))
 }

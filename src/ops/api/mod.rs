@@ -38,7 +38,7 @@ use super::{Access, core::Core};
 use problem::{ApiResult, Problem};
 use state::ApiState;
 
-/// What the API is, for programs.
+/// The description of the API for programs.
 const OPENAPI: &str = include_str!("openapi.json");
 
 /// Returns the routes of the console.

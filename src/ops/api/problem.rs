@@ -29,7 +29,7 @@ impl Problem {
         }
     }
 
-    /// A parameter has a value that is not allowed.
+    /// Creates that of a parameter with a value that is not allowed.
     pub(crate) fn invalid(field: &str, detail: impl Into<String>) -> Self {
         let field = Some(field.to_owned());
         let problem = Problem::new(StatusCode::BAD_REQUEST, detail);
@@ -50,7 +50,7 @@ impl Problem {
         Problem::new(StatusCode::NOT_FOUND, detail)
     }
 
-    /// The request was sent by a page that is not the console.
+    /// Creates that of a request which was sent by a page that is not the console.
     pub(crate) fn foreign_origin() -> Self {
         Problem::forbidden(
             "the request comes from a page of another origin: see AccessBuilder::trusted_origin",

@@ -13,13 +13,13 @@ pub(super) const MAX_ROWS: usize = 500;
 /// The points of a trend.
 const TREND: u32 = 30;
 
-/// What a table is made of.
+/// The source of a table.
 pub(super) struct Source<'a> {
     /// A histogram of durations.
     pub(super) metric: &'a str,
     /// The labels that tell the rows apart.
     pub(super) by: &'a [&'a str],
-    /// What is true of the calls that have failed.
+    /// The condition that calls which have failed fulfil.
     pub(super) failed: Filter,
 }
 

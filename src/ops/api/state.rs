@@ -8,7 +8,7 @@ use crate::ops::{Access, core::Core};
 /// The most failed logins that are slowed down at once. More are told so at once.
 const MAX_SLOWED: usize = 32;
 
-/// What the handlers share.
+/// The state that handlers share.
 #[derive(Clone)]
 pub(super) struct ApiState {
     pub(super) core: Arc<Core>,

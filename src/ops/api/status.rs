@@ -22,7 +22,7 @@ use crate::{
 
 /// Over how long the figures of the present are.
 const PRESENT: Duration = Duration::from_secs(10);
-/// How long a new error group is news.
+/// The time for which a new error group is news.
 pub(super) const NEWS: Duration = Duration::from_secs(15 * 60);
 /// The most things that need attention in one status.
 const MAX_ATTENTION: usize = 20;

@@ -9,7 +9,7 @@ use crate::registry::GuardTransition;
 const MAX_GUARDS: usize = 1_000;
 /// The most transitions of one guard.
 const MAX_TRANSITIONS: usize = 64;
-/// How far a strip of states reaches back.
+/// The time for which a strip of states reaches back.
 pub(super) const STRIP: Duration = Duration::from_secs(3_600);
 
 /// The kind and the name of a guard.

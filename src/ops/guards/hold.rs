@@ -8,13 +8,13 @@ use crate::{
     registry::{self, GuardAction},
 };
 
-/// What an operator has set for a time.
+/// A state that an operator has set for a time.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Hold {
     pub(crate) kind: Box<str>,
     pub(crate) name: Box<str>,
     pub(crate) action: HoldAction,
-    /// How the guard was before.
+    /// The guard as it was before.
     pub(crate) before: GuardMode,
     pub(crate) until: Instant,
     /// The same by the clock on the wall, for people.

@@ -6,7 +6,7 @@ use crate::registry::GuardAction;
 /// The most guards that are held at once.
 const MAX_HOLDS: usize = 1_000;
 
-/// What an operator can set for a time.
+/// A state that an operator can set for a time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum HoldAction {
     /// Reject every call.

@@ -1,4 +1,4 @@
-//! What the console knows of guards beyond their present state: their transitions, and what an operator holds for a time.
+//! Guards beyond their present state: their transitions, and what an operator holds for a time.
 
 mod history;
 mod hold;

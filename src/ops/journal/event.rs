@@ -12,7 +12,7 @@ const MAX_TEXT: usize = 1_024;
 /// The most members of the data.
 const MAX_DATA: usize = 16;
 
-/// Something that happened, as it is in a [`Journal`](super::Journal).
+/// An event, as it is in a [`Journal`](super::Journal).
 #[derive(Clone, Debug, PartialEq)]
 pub struct Event {
     pub(super) seq: u64,

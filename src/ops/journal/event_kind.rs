@@ -1,4 +1,4 @@
-/// What an event is about.
+/// The subject of an event, in general.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum EventKind {

@@ -1,4 +1,4 @@
-//! What happened: one ordered, bounded, numbered list of events that can be subscribed to.
+//! The journal of what happened: one ordered, bounded, numbered list of events that can be subscribed to.
 //!
 //! Transitions of guards, changes of health, new error groups, actions of operators and the life of the process are in one
 //! list, in the order in which they were recorded. [`Journal::after`] reads it from a number on, so that a reader who was

@@ -1,11 +1,11 @@
-/// How much an event matters to who is on call.
+/// The weight of an event for who is on call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Severity {
     /// Good to know.
     Info,
-    /// Something works worse than it should.
+    /// A part works worse than it should.
     Warning,
-    /// Something does not work.
+    /// A part does not work.
     Critical,
 }
 

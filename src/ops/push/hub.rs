@@ -32,7 +32,7 @@ struct Counters {
     dropped: AtomicU64,
 }
 
-/// Why there is no place for a viewer.
+/// The reason for which there is no place for a viewer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum NoSeat {
     /// All are taken.
@@ -111,13 +111,13 @@ impl Hub {
     }
 }
 
-/// What comes to a viewer.
+/// The next thing that comes to a viewer.
 #[derive(Debug)]
 pub(crate) enum Next {
     Update(Arc<Update>),
     /// Some updates were lost, since the viewer is too slow.
     Lost,
-    /// No more will come: the process shuts down, or nobody holds the operations side any more.
+    /// The end: the process shuts down, or nobody holds the operations side any more.
     Closed,
 }
 

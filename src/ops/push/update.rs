@@ -2,7 +2,7 @@ use std::sync::{Arc, OnceLock};
 
 use super::{Channel, Channels};
 
-/// Why an update was made.
+/// The reason for which an update was made.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum UpdateKind {
     /// A second is over.
@@ -11,7 +11,7 @@ pub(crate) enum UpdateKind {
     Change,
 }
 
-/// What all viewers get: the present of each section as JSON, serialized once.
+/// An update for all viewers: the present of each section as JSON, serialized once.
 #[derive(Debug)]
 pub(crate) struct Update {
     pub(crate) kind: UpdateKind,
@@ -32,11 +32,11 @@ pub(crate) struct Update {
     pub(crate) newest_event: Option<u64>,
     /// The sections that differ from the update before.
     pub(crate) changed: Channels,
-    /// What only a first frame has, made when the first viewer needs it.
+    /// The parts that only a first frame has, made when the first viewer needs it.
     pub(crate) first: OnceLock<FirstParts>,
 }
 
-/// What only a first frame has.
+/// The parts that only a first frame has.
 #[derive(Debug)]
 pub(crate) struct FirstParts {
     /// The history for the charts.

@@ -9,14 +9,14 @@ pub(crate) const EVERY: RangeInclusive<u64> = 1..=60;
 /// The version of the frames.
 const SCHEMA: u32 = 1;
 
-/// What a viewer is told about itself.
+/// The words that a viewer is told about itself.
 #[derive(Clone, Debug)]
 pub(crate) struct Greeting {
     /// Members of the status that depend on the viewer, as JSON with a comma at the end.
     pub(crate) status_members: Arc<str>,
 }
 
-/// One who looks: which sections it wants how often, and what it has not got yet. Pure: it gets updates and returns frames.
+/// A viewer: which sections it wants how often, and what it has not got yet. Pure: it gets updates and returns frames.
 #[derive(Debug)]
 pub(crate) struct Viewer {
     greeting: Greeting,
