@@ -247,7 +247,7 @@ async fn holds_end_with_the_operations_side() {
 #[tokio::test(start_paused = true)]
 async fn check_that_hangs_for_ever_delays_no_tick() {
     let ops = Ops::builder("orders");
-    let hangs = tower_keep::ops::health::Check::new("hangs", || std::future::pending::<()>());
+    let hangs = tower_keep::ops::health::Check::new("hangs", std::future::pending::<()>);
     let ops = ops.check(hangs.critical()).build().expect("valid");
     ops.spawn();
     seconds(30).await;

@@ -19,7 +19,7 @@ pub(super) struct Source<'a> {
     pub(super) metric: &'a str,
     /// The labels that tell the rows apart.
     pub(super) by: &'a [&'a str],
-    /// The condition that calls which have failed fulfil.
+    /// The condition that calls which have failed fulfill.
     pub(super) failed: Filter,
 }
 
