@@ -18,7 +18,7 @@ use crate::call::catch_hook;
 /// The name of the session cookie.
 const COOKIE: &str = "tower_keep_ops";
 
-/// A policy of who may see the console, and who may change something; see the [module](super).
+/// A policy of who may see the console, and who may change something; see [operations](crate::ops).
 #[derive(Clone)]
 pub struct Access(Arc<Shared>);
 
