@@ -44,6 +44,7 @@ pub(super) fn run(core: &Arc<Core>) -> impl Future<Output = ()> + use<> {
         let mut ticks = interval(SECOND);
         // History has a gap where the runtime was blocked, not a burst.
         ticks.set_missed_tick_behavior(MissedTickBehavior::Skip);
+        let mut is_shutting_down = false;
         let mut next_push = None;
         let mut last_push = Instant::now() - BETWEEN_CHANGES;
         loop {
@@ -54,7 +55,10 @@ pub(super) fn run(core: &Arc<Core>) -> impl Future<Output = ()> + use<> {
                 }
                 event = errors.next() => with_core(&weak, |core| on_error(core, event)),
                 change = receive(&mut health) => with_core(&weak, |core| on_health(core, change)),
-                phase = shutdown(&mut snapshots) => with_core(&weak, |core| on_shutdown(core, phase)),
+                () = shutdown(&mut snapshots), if !is_shutting_down => {
+                    is_shutting_down = true;
+                    with_core(&weak, on_shutdown)
+                }
                 // All that is recorded is pushed, by whom ever it was.
                 _ = events.next() => {
                     next_push.get_or_insert_with(|| Instant::now().max(last_push + BETWEEN_CHANGES));
@@ -81,17 +85,16 @@ fn with_core(core: &Weak<Core>, step: impl FnOnce(&Core)) -> bool {
     })
 }
 
-/// Waits until the process shuts down; for ever after it did so once.
+/// Waits until the process shuts down.
 async fn shutdown(snapshots: &mut watch::Receiver<Arc<HealthSnapshot>>) {
     let is_down = |snapshot: &Arc<HealthSnapshot>| snapshot.phase == Phase::ShuttingDown;
-    let was_down = is_down(&snapshots.borrow());
-    if was_down || snapshots.wait_for(is_down).await.is_err() {
+    if snapshots.wait_for(is_down).await.is_err() {
         std::future::pending::<()>().await;
     }
 }
 
 /// Sends viewers away: a server that shuts down waits for their connections.
-fn on_shutdown(core: &Core, (): ()) {
+fn on_shutdown(core: &Core) {
     let subject = core.about.service.as_str();
     let event = Event::new(
         EventKind::Lifecycle,

@@ -110,4 +110,4 @@ function connectionBanner({ state, view }) {
   return lines.length ? h("div", { class: "notes", role: "status" }, lines) : null;
 }
 
-const DROPPED = { journal: "journal event", frames: "frame" };
+const DROPPED = { journal: "journal event", frames: "frame", transitions: "transition", error_groups: "error group" };
