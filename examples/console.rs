@@ -8,10 +8,11 @@ use tower_keep::{
 
 #[tokio::main]
 async fn main() -> Result<(), BoxError> {
-    tower_keep::logging::install()?;
+    let filter = tower_keep::logging::builder().install_reloadable()?;
     let ops = Ops::builder("orders")
         .version(env!("CARGO_PKG_VERSION"))
         .check(Check::tcp("self", "127.0.0.1:3000").critical())
+        .log_filter(filter)
         .allow_control(true)
         .build()?;
     ops.install()?;

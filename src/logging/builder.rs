@@ -2,11 +2,14 @@ use std::env;
 
 use tracing::level_filters::LevelFilter;
 use tracing_log::{AsLog, LogTracer};
-use tracing_subscriber::{EnvFilter, fmt::MakeWriter, layer::SubscriberExt, registry::Registry};
+use tracing_subscriber::{
+    EnvFilter, Layer, fmt::MakeWriter, layer::SubscriberExt, registry::Registry, reload,
+};
 
 use super::{
     error::InstallError,
     filter::{env_var, parse_filter},
+    filter_handle::FilterHandle,
     format::LogFormat,
     layer::LogLayer,
     line_format::LineFormat,
@@ -113,10 +116,43 @@ impl<W> Logging<W> {
     ///
     /// Returns an error if `RUST_LOG`, or [`level`](Logging::level) if that is unset, cannot be parsed.
     pub fn filter(&self) -> Result<EnvFilter, InstallError> {
-        match env_var("RUST_LOG")? {
-            Some(directives) => parse_filter("RUST_LOG", &directives),
-            None => parse_filter("level", &self.level),
-        }
+        let (source, directives) = self.directives()?;
+        Ok(parse_filter(source, &directives)?)
+    }
+
+    /// Returns the same filter as [`filter`](Self::filter), with a handle that changes it while the process runs.
+    ///
+    /// Each event and each step of a span then takes one uncontended read lock.
+    ///
+    /// ```
+    /// use tower_keep::logging;
+    /// use tracing_subscriber::{layer::SubscriberExt, util::SubscriberInitExt};
+    ///
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let logging = logging::builder();
+    /// let (filter, handle) = logging.reloadable_filter()?;
+    /// tracing_subscriber::registry().with(filter).with(logging.layer()?).try_init()?;
+    /// handle.set("info,my_app=debug")?;
+    /// # Ok(()) }
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// Returns an error if `RUST_LOG`, or [`level`](Logging::level) if that is unset, cannot be parsed.
+    pub fn reloadable_filter<S: 'static>(
+        &self,
+    ) -> Result<(reload::Layer<EnvFilter, S>, FilterHandle), InstallError> {
+        let (source, directives) = self.directives()?;
+        let (filter, handle) = reload::Layer::new(parse_filter(source, &directives)?);
+        Ok((filter, FilterHandle::new(handle, directives)))
+    }
+
+    /// Returns the directives, and the name of their setting.
+    fn directives(&self) -> Result<(&'static str, String), InstallError> {
+        Ok(match env_var("RUST_LOG")? {
+            Some(directives) => ("RUST_LOG", directives),
+            None => ("level", self.level.clone()),
+        })
     }
 
     /// Returns the format from the setting and the environment.
@@ -180,18 +216,50 @@ impl<W> Logging<W> {
     where
         W: for<'writer> MakeWriter<'writer> + Send + Sync + 'static,
     {
+        let filter = self.filter()?;
+        self.install_with(filter)?;
+        Ok(())
+    }
+
+    /// Installs the same subscriber as [`install`](Self::install), and returns a handle that changes its filter while the process
+    /// runs. Each event and each step of a span then takes one uncontended read lock.
+    ///
+    /// ```no_run
+    /// # fn main() -> Result<(), tower_keep::BoxError> {
+    /// let filter = tower_keep::logging::builder().install_reloadable()?;
+    /// filter.set("info,my_app=debug")?;
+    /// # Ok(()) }
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// Returns an error if `RUST_LOG`, `LOG_FORMAT` or the level is invalid, or if a subscriber is already installed.
+    pub fn install_reloadable(self) -> Result<FilterHandle, InstallError>
+    where
+        W: for<'writer> MakeWriter<'writer> + Send + Sync + 'static,
+    {
+        let (filter, handle) = self.reloadable_filter()?;
+        handle.set_forwards_log(self.install_with(filter)?);
+        Ok(handle)
+    }
+
+    /// Installs the subscriber, and returns whether it gets the records of the `log` crate.
+    fn install_with<F>(self, filter: F) -> Result<bool, InstallError>
+    where
+        F: Layer<Registry> + Send + Sync + 'static,
+        W: for<'writer> MakeWriter<'writer> + Send + Sync + 'static,
+    {
         // Whatever can be invalid is checked before anything is installed.
-        let (filter, panics) = (self.filter()?, self.capture_panics);
+        let panics = self.capture_panics;
         let subscriber = Registry::default().with(filter).with(self.layer()?);
         tracing::subscriber::set_global_default(subscriber)?;
         // Fails if the program has another logger, which then stays.
-        let _ = LogTracer::builder()
-            .with_max_level(LevelFilter::current().as_log())
-            .init();
+        let log = LogTracer::builder().with_max_level(LevelFilter::current().as_log());
+        let forwards_log = log.init().is_ok();
         // Last, since from here on panics are reported through the subscriber.
         if panics {
             capture_panics();
         }
-        Ok(())
+        Ok(forwards_log)
     }
 }

@@ -39,6 +39,12 @@ impl InstallError {
     }
 }
 
+impl From<ConfigError> for InstallError {
+    fn from(error: ConfigError) -> Self {
+        InstallError(InstallErrorKind::Config(error))
+    }
+}
+
 impl From<SetGlobalDefaultError> for InstallError {
     fn from(_: SetGlobalDefaultError) -> Self {
         InstallError(InstallErrorKind::AlreadyInstalled)

@@ -4,6 +4,7 @@ use tracing::level_filters::LevelFilter;
 use tracing_subscriber::{EnvFilter, filter::Directive};
 
 use super::error::InstallError;
+use crate::call::ConfigError;
 
 /// The target of the span of a call, which carries the IDs into tasks.
 const CALL_SPAN: &str = "tower_keep::call";
@@ -26,7 +27,7 @@ pub(super) fn env_var(name: &'static str) -> Result<Option<String>, InstallError
 pub(super) fn parse_filter(
     source: &'static str,
     directives: &str,
-) -> Result<EnvFilter, InstallError> {
+) -> Result<EnvFilter, ConfigError> {
     let Ok(filter) = EnvFilter::builder().parse(directives) else {
         return Err(invalid_directives(source, directives));
     };
@@ -48,7 +49,7 @@ pub(super) fn parse_filter(
 }
 
 /// Returns the error for directives that cannot be parsed, with the first invalid one.
-fn invalid_directives(source: &'static str, directives: &str) -> InstallError {
+fn invalid_directives(source: &'static str, directives: &str) -> ConfigError {
     let invalid = directives
         .split(',')
         .find(|part| part.parse::<Directive>().is_err())
@@ -59,5 +60,5 @@ fn invalid_directives(source: &'static str, directives: &str) -> InstallError {
         "directives such as info,my_app=debug{}",
         invalid.unwrap_or_default()
     );
-    InstallError::config(source, format!("{directives:?}"), expected)
+    ConfigError::new("logging", source, format!("{directives:?}"), expected)
 }

@@ -56,6 +56,11 @@
 //! last line of a process may be incomplete. After a custom writer fails, the next line begins with a line break, because
 //! part of the failed line may have been written; that may leave an empty line.
 //!
+//! # Changing the level
+//!
+//! [`install_reloadable`](Logging::install_reloadable) returns a [`FilterHandle`], which changes the filter while the process
+//! runs. The console of the feature `ops` does so for a time, after which the filter is again what it was.
+//!
 //! # Clones
 //!
 //! A clone of a [`LogLayer`] writes to a clone of its writer.
@@ -71,6 +76,7 @@ mod event_fields;
 mod field_value;
 mod field_visitor;
 mod filter;
+mod filter_handle;
 mod format;
 mod ids;
 mod json;
@@ -89,8 +95,8 @@ mod span_fields;
 mod timestamp;
 
 pub use self::{
-    builder::Logging, error::InstallError, format::LogFormat, layer::LogLayer,
-    lost_lines::lost_lines, output::Output,
+    builder::Logging, error::InstallError, filter_handle::FilterHandle, format::LogFormat,
+    layer::LogLayer, lost_lines::lost_lines, output::Output,
 };
 
 /// Installs a subscriber with the default settings; see the [module](self).

@@ -49,6 +49,7 @@ impl<Req> Admit<Req> for Operation {
         let key = metrics.key(self.name.as_str(), self.kind.as_str());
         Ok(OperationPermit {
             in_flight: catch_hook(|| metrics.inc_in_flight(key)).unwrap_or_default(),
+            watched: self.watch(clock),
             key,
             span: catch_hook(|| self.open_span()).unwrap_or_else(Span::none),
             output: None,
@@ -71,6 +72,7 @@ impl Guard for Operation {
         leave_in_flight(&mut permit);
         let mut report = CallReport::new(end, ErrorDescription::from_end(end, Side::Server));
         report.slow = self.thresholds.level(report.elapsed);
+        permit.watched.leave(end, || self.is_slow(&report));
         complete_metrics(&permit, &report);
         // Before the log line, which shows the error group.
         complete_error(self, &mut report);

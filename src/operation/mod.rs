@@ -89,10 +89,14 @@ use std::{error::Error, fmt, future::Future, time::Duration};
 use tracing::{Level, Span, field::Empty, level_filters::LevelFilter};
 
 use crate::{
-    call::{Cause, Label, Outcome, as_std_error, catch_hook},
+    call::{CallClock, Cause, Label, Outcome, as_std_error, catch_hook},
+    context::Context,
     errors::ErrorTracker,
     protocol::error_outcome,
-    track::{SlowThresholds, export_span},
+    track::{
+        CallReport, CallSubject, CallTable, DEFAULT_SLOW, Entry, SlowThresholds, WatchedCall,
+        export_span,
+    },
     util::text::display_bounded,
 };
 
@@ -334,6 +338,32 @@ impl Operation {
         let is_job = self.kind.as_str() == KIND_JOB;
         let default = if is_job { Level::INFO } else { Level::DEBUG };
         self.level.unwrap_or(default)
+    }
+
+    /// Puts a run that begins into the table of the process, if there is one.
+    #[inline]
+    fn watch(&self, clock: &CallClock) -> WatchedCall {
+        WatchedCall::enter(|table| self.watch_in(table, clock))
+    }
+
+    #[inline(never)]
+    fn watch_in(&self, table: &CallTable, clock: &CallClock) -> WatchedCall {
+        let entry = Entry {
+            started_at: clock.now(),
+            context: Context::current(),
+            subject: CallSubject::Operation {
+                name: self.name.clone(),
+                kind: self.kind.clone(),
+            },
+        };
+        WatchedCall::in_table(table, entry)
+    }
+
+    /// Returns whether the table of the process shows the run as slow: by its thresholds, or else by those of all calls.
+    fn is_slow(&self, report: &CallReport<'_>) -> bool {
+        let thresholds = self.thresholds;
+        let has_none = thresholds.warning == Duration::MAX && thresholds.critical == Duration::MAX;
+        report.slow.is_some() || has_none && report.elapsed >= DEFAULT_SLOW
     }
 
     fn open_span(&self) -> Span {

@@ -2,9 +2,10 @@ use std::time::SystemTime;
 
 use super::{
     Ops,
-    core::{About, Core},
+    core::{About, Core, CoreOptions},
     health::{Check, Health, HealthBuilder},
     journal::Journal,
+    log_level::{LogFilter, TemporaryFilter},
     push::Hub,
     recorder::{Recorder, RecorderBuilder},
 };
@@ -27,7 +28,7 @@ pub struct OpsBuilder {
     health: HealthBuilder,
     recorder: RecorderBuilder,
     errors: Option<ErrorTracker>,
-    allow_control: bool,
+    options: CoreOptions,
     max_viewers: usize,
     max_events: usize,
 }
@@ -42,7 +43,11 @@ impl OpsBuilder {
             instance: None,
             environment: None,
             errors: None,
-            allow_control: false,
+            options: CoreOptions {
+                allow_control: false,
+                watch_calls: true,
+                log_filter: None,
+            },
             max_viewers: 200,
             max_events: 10_000,
         }
@@ -119,7 +124,34 @@ impl OpsBuilder {
     /// can only show.
     #[must_use]
     pub fn allow_control(mut self, allowed: bool) -> Self {
-        self.allow_control = allowed;
+        self.options.allow_control = allowed;
+        self
+    }
+
+    /// Sets whether the console shows the calls in flight and the slow ones, of [`CallTable::global`], which is then made if there
+    /// is none. Default: yes; each call then takes about 50 ns more.
+    #[must_use]
+    pub fn watch_calls(mut self, watched: bool) -> Self {
+        self.options.watch_calls = watched;
+        self
+    }
+
+    /// Sets the filter of the log, which operators can change for a time, if they are [allowed](Self::allow_control) to
+    /// change something. Default: none, so that the console does not know it.
+    ///
+    #[cfg_attr(feature = "logging", doc = "```no_run")]
+    #[cfg_attr(not(feature = "logging"), doc = "```ignore")]
+    /// use tower_keep::{logging, ops::Ops};
+    ///
+    /// # fn main() -> Result<(), tower_keep::BoxError> {
+    /// let filter = logging::builder().install_reloadable()?;
+    /// let ops = Ops::builder("orders").log_filter(filter).allow_control(true).build()?;
+    /// # let _ = ops;
+    /// # Ok(()) }
+    /// ```
+    #[must_use]
+    pub fn log_filter(mut self, filter: impl LogFilter) -> Self {
+        self.options.log_filter = Some(TemporaryFilter::new(filter));
         self
     }
 
@@ -173,7 +205,7 @@ impl OpsBuilder {
                 .unwrap_or_else(|| ErrorTracker::global().clone()),
             Journal::new(self.max_events),
             Hub::new(self.max_viewers),
-            self.allow_control,
+            self.options,
         )))
     }
 }

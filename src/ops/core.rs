@@ -14,10 +14,11 @@ use super::{
     guards::{GuardHistory, Holds},
     health::Health,
     journal::Journal,
+    log_level::{self, TemporaryFilter},
     push::{FirstParts, Hub, Update, UpdateKind},
     recorder::Recorder,
 };
-use crate::{call::Label, errors::ErrorTracker};
+use crate::{call::Label, errors::ErrorTracker, track::CallTable};
 
 /// The names of the service, as the console shows them.
 #[derive(Clone, Debug)]
@@ -27,6 +28,16 @@ pub(super) struct About {
     pub(super) instance: Option<Label>,
     pub(super) environment: Option<Label>,
     pub(super) started_at: SystemTime,
+}
+
+/// The options of the builder that are values.
+#[derive(Debug)]
+pub(super) struct CoreOptions {
+    /// True if operators may change something.
+    pub(super) allow_control: bool,
+    /// True if the console shows calls in flight.
+    pub(super) watch_calls: bool,
+    pub(super) log_filter: Option<TemporaryFilter>,
 }
 
 /// The knowledge of the operations side, shared by the driver and the API. Viewers do not hold it.
@@ -41,6 +52,9 @@ pub(super) struct Core {
     pub(super) hub: Hub,
     /// True if operators may change something.
     pub(super) allow_control: bool,
+    /// True if the console shows calls in flight.
+    watch_calls: bool,
+    log_filter: Mutex<Option<TemporaryFilter>>,
     guards: Mutex<GuardHistory>,
     holds: Mutex<Holds>,
     control: Mutex<()>,
@@ -67,7 +81,7 @@ impl Core {
         errors: ErrorTracker,
         journal: Journal,
         hub: Hub,
-        allow_control: bool,
+        options: CoreOptions,
     ) -> Self {
         Core {
             about,
@@ -76,7 +90,9 @@ impl Core {
             errors,
             journal,
             hub,
-            allow_control,
+            allow_control: options.allow_control,
+            watch_calls: options.watch_calls,
+            log_filter: Mutex::new(options.log_filter),
             guards: Mutex::default(),
             holds: Mutex::default(),
             control: Mutex::default(),
@@ -105,6 +121,16 @@ impl Core {
         lock(&self.control)
     }
 
+    /// Returns the calls in flight, if the console shows them.
+    pub(super) fn calls(&self) -> Option<&'static CallTable> {
+        self.watch_calls.then(CallTable::global)
+    }
+
+    /// Returns the filter of the log, if there is one. It runs under this lock, so that nothing else waits for it.
+    pub(super) fn log_filter(&self) -> MutexGuard<'_, Option<TemporaryFilter>> {
+        lock(&self.log_filter)
+    }
+
     /// Does what is due each second.
     pub(super) fn tick(&self, at: SystemTime, now: Instant) {
         let second = at
@@ -112,6 +138,7 @@ impl Core {
             .unwrap_or_default();
         self.recorder.tick(second.as_secs());
         control::end_holds(self, now);
+        log_level::end(self, now);
         if self.hub.viewers() > 0 {
             self.send_update(UpdateKind::Tick, at);
         } else {

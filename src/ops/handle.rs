@@ -66,6 +66,8 @@ impl Ops {
     /// Outside of a tokio runtime.
     pub fn spawn(&self) {
         if self.0.claim_driver() {
+            // From now on, calls are in it.
+            self.0.calls();
             self.0.health.spawn();
             tokio::spawn(driver::run(&self.0));
         }

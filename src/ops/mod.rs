@@ -82,6 +82,7 @@ mod guards;
 mod handle;
 pub mod health;
 pub mod journal;
+mod log_level;
 mod members;
 mod push;
 pub mod recorder;
@@ -92,6 +93,7 @@ pub use self::{
     access::{Access, AccessBuilder, Identity, Role},
     builder::OpsBuilder,
     handle::Ops,
+    log_level::LogFilter,
 };
 
 /// Returns a facade of the recorder of this process, for code that does not use the macros of the `metrics` crate.

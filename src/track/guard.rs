@@ -56,6 +56,7 @@ impl<B> Admit<Request<B>> for Track {
         Ok(TrackPermit {
             // Of a recorder that panics nothing is known, so it is not asked to count the call out.
             in_flight: catch_hook(in_flight).unwrap_or_default(),
+            watched: self.watch(labels, grpc_method.as_ref().unwrap_or(&target), clock),
             span,
             log_fields: catch_hook(|| self.capture_log_fields(settings, request, client)).flatten(),
             // Inserted before the inner layers run, of which one may count for it.
@@ -132,7 +133,8 @@ impl Guard for Track {
         }
         permit.read_head(head);
         // The time to the head is known at the end only if the clock is read now.
-        let limits_head = permit.request.is_grpc && permit.settings.can_be_slow();
+        let can_be_slow = permit.settings.can_be_slow() || permit.watched.is_watched();
+        let limits_head = permit.request.is_grpc && can_be_slow;
         if permit.log_fields.is_some() || self.options().time_to_head || limits_head {
             head.clock.now();
         }
@@ -153,6 +155,9 @@ impl Guard for Track {
         let mut report = CallReport::new(end, error);
         let call = self.call_labels(&permit, &report);
         report.slow = self.slow_level(permit.settings, &call, &report);
+        let settings = permit.settings;
+        let is_slow = || self.is_slow(settings, &call, &report);
+        permit.watched.leave(end, is_slow);
         complete_metrics(self, &permit, &call, &report);
         // Before log and span, which show the error group.
         complete_error(self, &call, &mut report);

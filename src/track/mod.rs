@@ -130,6 +130,11 @@
 //!
 //! For another exporter, or another version of `tracing-opentelemetry`, [`span_ids`](TrackBuilder::span_ids) is the hook.
 //!
+//! # Calls in flight
+//!
+//! A [`CallTable`] has the calls of the process that are in flight, with their IDs and for how long, and the latest slow ones.
+//! There is none, and nothing is spent on it, before somebody asks for it; the console of the feature `ops` does.
+//!
 //! # Clones
 //!
 //! Clones share series and settings. [`Track::apply`] changes some of the settings while calls use them.
@@ -179,6 +184,7 @@ mod call_metrics;
 mod config;
 mod fields_hook;
 mod guard;
+mod in_flight;
 mod label_builder;
 mod labels;
 mod live_settings;
@@ -210,6 +216,8 @@ mod tracker_id;
 
 pub use access_log::ACCESS_TARGET;
 pub use builder::TrackBuilder;
+pub use in_flight::{CallKind, CallSnapshot, CallTable};
+pub(crate) use in_flight::{CallSubject, DEFAULT_SLOW, Entry, WatchedCall};
 pub use metrics::{DURATION_BUCKETS, SIZE_BUCKETS, STREAM_DURATION_BUCKETS};
 pub use naming::MetricNaming;
 #[doc(hidden)]

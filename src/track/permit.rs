@@ -2,8 +2,9 @@ use http::StatusCode;
 use tracing::Span;
 
 use super::{
-    access_log::LogFields, byte_counter::ByteCounter, long_lived::LongLived,
-    request_labels::RequestLabels, settings_word::SettingsWord, target::Target,
+    access_log::LogFields, byte_counter::ByteCounter, in_flight::WatchedCall,
+    long_lived::LongLived, request_labels::RequestLabels, settings_word::SettingsWord,
+    target::Target,
 };
 use crate::{
     call::{GRPC_STATUS, Outcome},
@@ -22,6 +23,8 @@ pub struct TrackPermit {
     /// The gRPC method, if the request claims to be gRPC. The response decides whether it is.
     pub(super) grpc_method: Option<Target>,
     pub(super) in_flight: InFlightGauge,
+    /// The place of the call in the table of the process.
+    pub(super) watched: WatchedCall,
     /// `None` without a subscriber that is interested. Boxed, since permits are moved along with their calls.
     pub(super) span: Option<Box<Span>>,
     pub(super) log_fields: Option<Box<LogFields>>,
@@ -44,6 +47,7 @@ impl TrackPermit {
             target: Target::Untracked,
             grpc_method: None,
             in_flight: InFlightGauge::default(),
+            watched: WatchedCall::default(),
             span: None,
             log_fields: None,
             request_bytes: None,

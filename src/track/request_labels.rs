@@ -37,7 +37,7 @@ fn version_index(version: Version) -> u8 {
 
 /// The labels that are known from the request, as small numbers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct RequestLabels {
+pub(crate) struct RequestLabels {
     pub(super) side: Side,
     /// Index of the method, for [`method_name`].
     pub(super) method: u8,

@@ -5,6 +5,7 @@ use std::borrow::Cow;
 use http::{Extensions, Request, uri::PathAndQuery};
 
 use super::{
+    in_flight::CallTarget,
     route_slot::{RouteCell, RouteSlot, TrackerPosition},
     tracker_id::TrackerId,
 };
@@ -82,6 +83,16 @@ impl Target {
             (TrackerPosition::Outermost(route) | TrackerPosition::Inner(route), None) => {
                 route.map_or(Target::Unknown, Target::Pending)
             }
+        }
+    }
+
+    /// Returns the target for the table of calls in flight.
+    pub(super) fn in_flight(&self) -> CallTarget {
+        match self {
+            Target::Known(id) => CallTarget::Known(*id),
+            Target::Pending(route) => CallTarget::Pending(route.clone()),
+            Target::UnverifiedMethod(path) => CallTarget::Unverified(path.clone()),
+            Target::Unknown | Target::Untracked => CallTarget::Unknown,
         }
     }
 

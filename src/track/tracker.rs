@@ -1,6 +1,7 @@
 use std::{
     net::IpAddr,
-    sync::{Arc, OnceLock},
+    sync::{Arc, OnceLock, Weak},
+    time::Duration,
 };
 
 use http::Request;
@@ -10,6 +11,9 @@ use super::{
     TrackBuilder, TrackPermit, TrackSettings,
     access_log::LogFields,
     config::{TrackConfig, component},
+    in_flight::{
+        CallSource, CallSubject, CallTable, CallTarget, CallText, DEFAULT_SLOW, Entry, WatchedCall,
+    },
     label_builder::LabelBuilder,
     labels::{CallLabels, ErrorLabel},
     live_settings::LiveSettings,
@@ -30,8 +34,11 @@ use crate::{
     errors::{ErrorRecord, error_description::ErrorDescription},
     operation::{Operation, operation},
     protocol::Side,
-    util::{append_map::Interner, setting_changes::SettingChanges},
+    util::{append_map::Interner, setting_changes::SettingChanges, text::truncate},
 };
+
+/// Longest route or path that the table of calls shows, in bytes.
+const MAX_SHOWN: usize = 256;
 
 /// A guard that tracks HTTP and gRPC calls: counts those in flight, measures, logs and traces them, and groups their
 /// errors.
@@ -54,6 +61,8 @@ pub(super) struct Core {
     // Each is created by the first call of its side: most trackers have one side only.
     server_metrics: OnceLock<Box<TrackMetrics>>,
     client_metrics: OnceLock<Box<TrackMetrics>>,
+    /// The number of this tracker in the table of calls.
+    source: OnceLock<u32>,
 }
 
 impl Track {
@@ -99,6 +108,7 @@ impl Track {
                 error_types: Interner::new(MAX_ERROR_TYPES),
                 server_metrics: OnceLock::new(),
                 client_metrics: OnceLock::new(),
+                source: OnceLock::new(),
                 settings: LiveSettings::new(config.options.settings.clone()),
                 config,
             }),
@@ -295,15 +305,62 @@ impl Track {
         if call.long_lived != LongLived::No {
             return None;
         }
-        // A gRPC stream may be long-lived. A single response cannot be told from one, but comes together with its head.
-        let elapsed = match call.request.is_grpc {
-            true => report.end.time_to_head().unwrap_or(report.elapsed),
-            false => report.elapsed,
-        };
+        let elapsed = elapsed_of(call, report);
         self.core
             .settings
             .slow_thresholds(settings, call.target_name)?
             .level(elapsed)
+    }
+
+    /// Puts a call that begins into the table of the process, if there is one.
+    #[inline]
+    pub(super) fn watch(
+        &self,
+        request: RequestLabels,
+        target: &Target,
+        clock: &CallClock,
+    ) -> WatchedCall {
+        WatchedCall::enter(|table| self.watch_in(table, request, target, clock))
+    }
+
+    #[inline(never)]
+    fn watch_in(
+        &self,
+        table: &CallTable,
+        request: RequestLabels,
+        target: &Target,
+        clock: &CallClock,
+    ) -> WatchedCall {
+        let core = &self.core;
+        let add = || table.add_source(Arc::downgrade(core) as Weak<dyn CallSource>);
+        let entry = Entry {
+            started_at: clock.now(),
+            context: Context::current(),
+            subject: CallSubject::Tracked {
+                source: *core.source.get_or_init(add),
+                request,
+                target: target.in_flight(),
+            },
+        };
+        WatchedCall::in_table(table, entry)
+    }
+
+    /// Returns whether the table of the process shows the call as slow: by its thresholds, or else by those of all calls.
+    pub(super) fn is_slow(
+        &self,
+        settings: SettingsWord,
+        call: &CallLabels<'_>,
+        report: &CallReport<'_>,
+    ) -> bool {
+        let elapsed = elapsed_of(call, report);
+        if report.slow.is_some() || elapsed < DEFAULT_SLOW {
+            return report.slow.is_some();
+        }
+        let settings = self
+            .core
+            .settings
+            .slow_thresholds(settings, call.target_name);
+        call.long_lived == LongLived::No && settings.is_none()
     }
 
     #[cold]
@@ -341,5 +398,32 @@ impl Track {
         let fraction = Context::peek(|context| Some(hash_fraction(context?.correlation_id())));
         // Without a context there is no ID by which services could agree.
         fraction.unwrap_or_else(fastrand::f64) < sample
+    }
+}
+
+impl CallSource for Core {
+    fn describe(&self, request: RequestLabels, target: &CallTarget) -> CallText {
+        let (route, path) = match target {
+            CallTarget::Known(id) => (Some(self.targets.resolve(*id)), None),
+            CallTarget::Pending(route) => (route.get().map(|route| &**route), None),
+            CallTarget::Unverified(path) => (None, Some(path.path())),
+            CallTarget::Unknown => (None, None),
+        };
+        let text = |text: &str| truncate(text, MAX_SHOWN).into();
+        CallText {
+            service: self.config.options.name.clone(),
+            method: (!request.is_grpc).then(|| request.method_name()),
+            route: route.map(text),
+            path: path.map(text),
+        }
+    }
+}
+
+/// Returns the duration of a call that counts as its own.
+fn elapsed_of(call: &CallLabels<'_>, report: &CallReport<'_>) -> Duration {
+    // A gRPC stream may be long-lived. A single response cannot be told from one, but comes together with its head.
+    match call.request.is_grpc {
+        true => report.end.time_to_head().unwrap_or(report.elapsed),
+        false => report.elapsed,
     }
 }

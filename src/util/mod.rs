@@ -19,6 +19,7 @@ pub(crate) mod setting_changes;
 #[cfg(feature = "serde")]
 pub(crate) mod setting_serde;
 pub(crate) mod sharded_arc;
+pub(crate) mod shards;
 pub(crate) mod shared_gauges;
 pub(crate) mod sync;
 pub(crate) mod text;

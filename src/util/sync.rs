@@ -11,6 +11,8 @@
 //! | hook panics, lost lines of the log, the stats of retries and fallbacks, the counters of `testing` | each is one number that is only added to, and nothing is decided by it |
 //! | the bytes of a request body | set to 0 before the body is handed on, and then the same |
 //! | whether a breaker has been shown to the global recorder, and which recorder that is | set once, and only saves doing it again |
+//! | the calls that the table of calls had no room for | one number that is only added to |
+//! | a shard of the table of calls, its slow calls, its trackers | one lock each, and all of it under that |
 //! | the gauges of local recorders | one lock, for a list of handles |
 //! | whether a call that waits for its service has been made | set once, by the task that asks for it |
 //! | the seeds of the jitter of retries, the versions of applied settings, the slots of threads | one `fetch_add` gives each a number of its own |

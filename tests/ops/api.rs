@@ -5,7 +5,7 @@ use std::time::SystemTime;
 use http::StatusCode;
 use serde_json::{Value, json};
 use tower_keep::{
-    CircuitBreaker,
+    BoxError, CircuitBreaker,
     errors::{ErrorRecord, ErrorTracker},
     ops::{
         Ops,
@@ -76,6 +76,8 @@ async fn console() -> (Console, Vec<CircuitBreaker>) {
             .critical()
             .group("readiness"),
     );
+    let set = |_: &str| -> Result<(), BoxError> { Ok(()) };
+    let builder = builder.log_filter((|| "info".to_owned(), set));
     let console = Console::start(builder.allow_control(true)).await;
     let breaker = CircuitBreaker::new("api: payments / eu");
     breaker.force_open();

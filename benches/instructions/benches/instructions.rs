@@ -37,6 +37,7 @@ use tower_keep::{
     observe, operation,
     retry::{Retry, RetryLayer},
     timeout::TimeoutLayer,
+    track::CallTable,
 };
 use tracing_subscriber::{filter::LevelFilter, layer::SubscriberExt, util::SubscriberInitExt};
 
@@ -304,6 +305,32 @@ fn axum_failing(router: Router) -> Call {
     })
 }
 
+/// With the table of calls in flight.
+fn watched(call: Call) -> Call {
+    CallTable::global();
+    call
+}
+
+/// With a filter that can be changed.
+fn logged_reloadable(call: Call) -> Call {
+    let logging = logging::builder()
+        .format(LogFormat::Json)
+        .level("info")
+        .writer(std::io::sink);
+    logging.install_reloadable().expect("the only subscriber");
+    call
+}
+
+/// With the same filter, which cannot.
+fn logged_filtered(call: Call) -> Call {
+    let logging = logging::builder()
+        .format(LogFormat::Json)
+        .level("info")
+        .writer(std::io::sink);
+    logging.install().expect("the only subscriber");
+    call
+}
+
 fn logged(call: Call) -> Call {
     let logging = logging::builder()
         .format(LogFormat::Json)
@@ -331,11 +358,13 @@ fn logged(call: Call) -> Call {
 #[bench::timeout(plain(TimeoutLayer::any(SECOND).layer(bare())))]
 #[bench::retry_breaker_timeout(three())]
 #[bench::operation(operated())]
+#[bench::operation_watched(watched(operated()))]
 #[bench::any_observe(plain(observe("bench").any().layer(bare())))]
 #[bench::http_bare(http(hello()))]
 #[bench::http_nothing(http(GuardLayer::server(NoopGuard).layer(hello())))]
 #[bench::http_context(http(GuardLayer::server(Correlate::default()).layer(hello())))]
 #[bench::http_track(http(GuardLayer::server(Track::new("bench")).layer(hello())))]
+#[bench::http_track_watched(watched(http(GuardLayer::server(Track::new("bench")).layer(hello()))))]
 #[bench::http_breaker(http(built(count_window()).layer().server().layer(hello())))]
 #[bench::http_track_and_breaker(breaker_and_track())]
 #[bench::http_observe(http(observe("bench").server().layer(hello())))]
@@ -350,6 +379,9 @@ fn logged(call: Call) -> Call {
 #[bench::axum_bare(axum(route()))]
 #[bench::axum_nothing(axum(route().layer(GuardLayer::server(NoopGuard))))]
 #[bench::axum_observe(axum(observed()))]
+#[bench::axum_observe_watched(watched(axum(observed())))]
+#[bench::axum_observe_filtered(logged_filtered(axum(observed())))]
+#[bench::axum_observe_reloadable(logged_reloadable(axum(observed())))]
 #[bench::axum_observe_logged(logged(axum(observed())))]
 #[bench::axum_headers_bare(axum_headers(route()))]
 #[bench::axum_headers_observe(axum_headers(observed()))]

@@ -1,12 +1,72 @@
-//! `GET api/v1/calls`: calls in flight and slow ones.
+//! `GET api/v1/calls`: calls in flight, the oldest first, or the latest slow ones.
 
 use axum::{Json, extract::State};
 use http::Uri;
 use serde_json::{Value, json};
 
 use super::{ApiResult, params::Params, state::ApiState};
+use crate::{
+    ops::time::unix,
+    track::{CallSnapshot, CallTable},
+};
 
-pub(super) async fn get(State(_): State<ApiState>, uri: Uri) -> ApiResult<Json<Value>> {
-    Params::parse(&uri, &["slow"])?.number("slow", 0..=1, 0)?;
-    Ok(Json(json!({"calls": [], "truncated": false})))
+pub(super) async fn get(State(state): State<ApiState>, uri: Uri) -> ApiResult<Json<Value>> {
+    let params = Params::parse(&uri, &["slow", "limit"])?;
+    let limit = params.number("limit", 1..=1_000, 200)? as usize;
+    let is_slow = params.number("slow", 0..=1, 0)? == 1;
+    let Some(table) = state.core.calls() else {
+        return Ok(Json(json!({"calls": [], "truncated": false, "missed": 0})));
+    };
+    Ok(Json(match is_slow {
+        true => slow_calls(table, limit),
+        false => in_flight(table, limit),
+    }))
+}
+
+fn in_flight(table: &CallTable, limit: usize) -> Value {
+    let len = table.len();
+    let calls = table.in_flight(limit);
+    let calls: Vec<Value> = calls.iter().map(row).collect();
+    // Where the table is full, there may be calls that are not in it.
+    json!({"calls": calls, "truncated": len > limit || len >= table.capacity(), "missed": table.missed()})
+}
+
+fn slow_calls(table: &CallTable, limit: usize) -> Value {
+    // One more, to see whether there is.
+    let mut calls = table.slow(limit + 1);
+    let is_truncated = calls.len() > limit;
+    calls.truncate(limit);
+    let calls: Vec<Value> = calls.iter().map(|call| row(call)).collect();
+    json!({"calls": calls, "truncated": is_truncated, "missed": table.missed()})
+}
+
+fn row(call: &CallSnapshot) -> Value {
+    let context = call.context.as_ref();
+    json!({
+        "id": call.id,
+        "kind": call.kind.as_str(),
+        "service": call.service.as_str(),
+        "method": call.method,
+        "route": call.route,
+        "path": call.path,
+        "started_at": unix(call.started_at),
+        "seconds": call.elapsed.as_secs_f64(),
+        "correlation_id": context.map(|context| context.correlation_id()),
+        "trace_id": context.map(|context| context.trace_id().to_string()),
+        "status": call.status,
+        "outcome": call.outcome.map(|outcome| outcome.as_str()),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn empty_table_has_no_calls() {
+        let table = CallTable::with_capacity(1).expect("in range");
+        let expected = json!({"calls": [], "truncated": false, "missed": 0});
+        assert_eq!(in_flight(&table, 1), expected);
+        assert_eq!(slow_calls(&table, 1), expected);
+    }
 }

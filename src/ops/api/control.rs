@@ -56,11 +56,7 @@ fn conflict(detail: &str) -> Problem {
 fn parse_control(word: &str, seconds: Option<u64>) -> ApiResult<Control> {
     let mut holds = HoldAction::ALL.into_iter();
     if let Some(hold) = holds.find(|hold| hold.as_str() == word) {
-        let seconds = seconds.unwrap_or(DEFAULT_HOLD);
-        if !(1..=MAX_HOLD).contains(&seconds) {
-            let detail = format!("seconds is {seconds}, must be 1 to {MAX_HOLD}");
-            return Err(Problem::invalid("seconds", detail));
-        }
+        let seconds = check_seconds(seconds)?;
         return Ok(Control::Hold(hold, Duration::from_secs(seconds)));
     }
     match word {
@@ -112,7 +108,7 @@ pub(super) async fn error(
 }
 
 /// Refuses who may not change anything.
-fn require_operator(state: &ApiState, identity: &Identity) -> ApiResult<()> {
+pub(super) fn require_operator(state: &ApiState, identity: &Identity) -> ApiResult<()> {
     if !state.core.allow_control {
         return Err(Problem::forbidden(
             "nothing can be changed here: see OpsBuilder::allow_control",
@@ -124,7 +120,17 @@ fn require_operator(state: &ApiState, identity: &Identity) -> ApiResult<()> {
     }
 }
 
-fn check_reason(reason: &str) -> ApiResult<&str> {
+/// Returns for how long something is changed.
+pub(super) fn check_seconds(seconds: Option<u64>) -> ApiResult<u64> {
+    let seconds = seconds.unwrap_or(DEFAULT_HOLD);
+    if (1..=MAX_HOLD).contains(&seconds) {
+        return Ok(seconds);
+    }
+    let detail = format!("seconds is {seconds}, must be 1 to {MAX_HOLD}");
+    Err(Problem::invalid("seconds", detail))
+}
+
+pub(super) fn check_reason(reason: &str) -> ApiResult<&str> {
     let reason = reason.trim();
     if (1..=MAX_REASON).contains(&reason.len()) {
         return Ok(reason);

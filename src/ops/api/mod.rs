@@ -8,6 +8,7 @@ mod guards;
 mod health;
 mod journal;
 mod live;
+mod log_level;
 mod login;
 mod metrics;
 mod operations;
@@ -86,6 +87,10 @@ fn resources() -> Vec<Route> {
         ("/api/v1/metrics/query", get(metrics::query)),
         ("/api/v1/metrics/{name}", get(metrics::detail)),
         ("/api/v1/journal", get(journal::get)),
+        (
+            "/api/v1/log-level",
+            get(log_level::get).post(log_level::post),
+        ),
         ("/api/v1/live", get(live::socket)),
         ("/api/v1/events", get(live::events)),
         ("/api/v1/openapi.json", get(openapi)),

@@ -18,6 +18,7 @@ use crate::{
         time::unix,
     },
     registry::{Snapshot, Stat},
+    track::CallKind,
 };
 
 /// Over how long the figures of the present are.
@@ -109,7 +110,7 @@ pub(in crate::ops) fn shared_members(
         "ready": health.is_ready,
         "live": core.health.is_live(),
         "started": health.is_started(),
-        "calls": calls(&core.recorder),
+        "calls": calls(core),
         "counts": {
             "guards": guards.len(),
             "guards_not_closed": not_closed,
@@ -132,7 +133,11 @@ pub(in crate::ops) fn shared_members(
     }
 }
 
-fn calls(recorder: &Recorder) -> Value {
+fn calls(core: &Core) -> Value {
+    let recorder = &core.recorder;
+    let oldest = core
+        .calls()
+        .and_then(|table| table.oldest(CallKind::Server));
     let present = |query: Query, aggregation| {
         let query = query.range(PRESENT).step(PRESENT).aggregate(aggregation);
         single(recorder, &query)
@@ -153,7 +158,7 @@ fn calls(recorder: &Recorder) -> Value {
         "p95_seconds": quantile(0.95),
         "p99_seconds": quantile(0.99),
         "in_flight": in_flight_now(recorder),
-        "oldest_seconds": null,
+        "oldest_seconds": oldest.map(|age| age.as_secs_f64()),
     })
 }
 

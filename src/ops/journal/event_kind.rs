@@ -12,18 +12,21 @@ pub enum EventKind {
     Error,
     /// An operator changed something.
     Control,
+    /// The filter of the log was changed.
+    LogLevel,
     /// The application recorded it.
     Custom,
 }
 
 impl EventKind {
     /// All kinds.
-    pub const ALL: [EventKind; 6] = [
+    pub const ALL: [EventKind; 7] = [
         EventKind::Lifecycle,
         EventKind::Guard,
         EventKind::Health,
         EventKind::Error,
         EventKind::Control,
+        EventKind::LogLevel,
         EventKind::Custom,
     ];
 
@@ -35,6 +38,7 @@ impl EventKind {
             EventKind::Health => "health",
             EventKind::Error => "error",
             EventKind::Control => "control",
+            EventKind::LogLevel => "log_level",
             EventKind::Custom => "custom",
         }
     }
