@@ -36,7 +36,8 @@ Usage: gateway [OPTIONS]
                               examples/gateway/policy.toml is one
   --unprotected               many retries without a budget, and no circuit breaker: what not to do,
                               for comparison; the time limits stay
-  --admin ADDR                /metrics, /livez, /readyz, /errors and /guards [default: 127.0.0.1:9901]
+  --admin ADDR                the console at /ops/, and /metrics, /livez, /readyz, /startupz, /errors, /guards
+                              [default: 127.0.0.1:9901]
   --log json|pretty|off       logs, on standard error, filtered by RUST_LOG [default: off]
   --load N                    requests a second of the load that the gateway puts on itself, 0 to 1000;
                               only with the embedded upstream [default: 40]
@@ -44,7 +45,9 @@ Usage: gateway [OPTIONS]
   --duration SECONDS          end after so long [default: run until SIGINT or SIGTERM]
   --help                      this text
 
-Port 0 takes a free port; the first lines of the output name it.
+Port 0 takes a free port; the first lines of the output name it, and a link that opens the console once.
+With OPS_OPERATOR_TOKEN in the environment, 16 to 512 bytes, that logs in instead, and there is no link;
+OPS_VIEWER_TOKEN is for those who see all and change nothing.
 ";
 
 const DEFAULT_LOAD: u32 = 40;

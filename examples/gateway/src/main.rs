@@ -16,6 +16,7 @@ mod histogram;
 mod http2_unsupported;
 mod load;
 mod local_responses;
+mod operations;
 mod panicking_handler;
 mod policy;
 mod policy_file;
@@ -31,20 +32,19 @@ use std::net::SocketAddr;
 use std::pin::pin;
 use std::process::ExitCode;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use tokio::net::TcpListener;
 use tokio::time::sleep;
-use tower_keep::prometheus::{self, Prometheus};
+use tower_keep::ops::Ops;
 use tower_keep::track::RequestBodyLayer;
-use tower_keep::{BoxError, ConfigError, ErrorTracker, registry};
+use tower_keep::{BoxError, ConfigError};
 use tower_layer::Layer;
 
-use admin::Admin;
 use args::{Args, Asked};
 use client::UpstreamClient;
 use drain::{Drain, DrainToken};
+use operations::Door;
 use panicking_handler::PanickingHandler;
 use policy::Policy;
 use policy_file::{LivePolicy, PolicySource};
@@ -94,23 +94,32 @@ async fn run(args: Args) -> Result<(), String> {
         policy = source.read() => policy?,
         name = signals.end() => return Err(format!("{name} before the policy was read")),
     };
-    let prometheus =
-        prometheus::install().map_err(|error| format!("cannot record metrics: {error}"))?;
+    let door = Door::from_env()?;
     let (listener, gateway) = bind("--listen", args.listen).await?;
     let (admin_listener, admin_address) = bind("--admin", args.admin).await?;
     let (target, embedded) = upstream(&args).await?;
-    let lines = announcement(gateway, admin_address, &target, &args);
+    let lines = announcement(gateway, admin_address, &target, &args, &door);
 
+    let resilience =
+        Resilience::new(&policy, args.unprotected).map_err(|error| error.to_string())?;
+    let ops = install(&target, &args, &resilience)?;
     let window = Arc::new(Window::default());
-    let ready = Arc::new(AtomicBool::new(false));
     let (gateway_drain, ticket) = Drain::new();
-    let live = serve_gateway(listener, ticket, target, &args, &policy, &window);
+    let live = serve_gateway(
+        listener, ticket, target, &args, &policy, resilience, &window,
+    );
     let live = live.map_err(|error| error.to_string())?;
     let (admin_drain, ticket) = Drain::new();
-    serve_admin(admin_listener, ticket, &prometheus, &ready);
+    let pages = admin::router(&ops, door.access);
+    tokio::spawn(server::serve(
+        admin_listener,
+        pages,
+        ticket,
+        ADMIN_CONNECTIONS,
+    ));
     tokio::spawn(report::every_second(window));
     let load = tokio::spawn(load::run(load::reachable(gateway), args.load));
-    ready.store(true, Ordering::SeqCst);
+    ops.health().started();
     // After all else: whoever reads it may ask or end the gateway at once.
     say(&lines);
 
@@ -129,7 +138,7 @@ async fn run(args: Args) -> Result<(), String> {
             () = &mut time_is_up => break "time is up",
         }
     };
-    ready.store(false, Ordering::SeqCst);
+    ops.health().begin_shutdown();
     say(&format!("{why}: draining"));
     load.abort();
     let in_time = gateway_drain.finish(async {
@@ -190,14 +199,23 @@ fn announcement(
     admin: SocketAddr,
     target: &UpstreamUrl,
     args: &Args,
+    door: &Door,
 ) -> String {
     let how = match args.unprotected {
         true => ", unprotected",
         false => "",
     };
+    let console = match &door.login {
+        Some(login) => format!(
+            "console on http://{}/ops/{login} (once, within 15 minutes)",
+            load::reachable(admin)
+        ),
+        None => format!("console on http://{}/ops/", load::reachable(admin)),
+    };
     let lines = format!(
         "gateway listening on http://{gateway}\n\
          admin on http://{admin}\n\
+         {console}\n\
          upstream {target}{how}"
     );
     if args.upstream.is_some() {
@@ -210,16 +228,26 @@ fn announcement(
     )
 }
 
+/// Installs the operations side: from here on, all that is recorded is seen.
+fn install(target: &UpstreamUrl, args: &Args, resilience: &Resilience) -> Result<Ops, String> {
+    let is_embedded = args.upstream.is_none();
+    let ops = operations::build(target, is_embedded, &resilience.breaker);
+    let ops = ops.map_err(|error| error.to_string())?;
+    ops.install()
+        .map_err(|error| format!("cannot record metrics: {error}"))?;
+    Ok(ops)
+}
+
 fn serve_gateway(
     listener: TcpListener,
     ticket: DrainToken,
     target: UpstreamUrl,
     args: &Args,
     policy: &Policy,
+    resilience: Resilience,
     window: &Arc<Window>,
 ) -> Result<LivePolicy, ConfigError> {
     let demonstration = args.upstream.is_none();
-    let resilience = Resilience::new(policy, args.unprotected)?;
     let track = guards::track(&policy.track)?;
     tokio::spawn(report::transitions(resilience.breaker.subscribe()));
     let client = resilience.layer(UpstreamClient::new());
@@ -234,37 +262,6 @@ fn serve_gateway(
         breaker: resilience.breaker,
         track,
     })
-}
-
-fn serve_admin(
-    listener: TcpListener,
-    ticket: DrainToken,
-    prometheus: &Prometheus,
-    ready: &Arc<AtomicBool>,
-) {
-    let prometheus = prometheus.clone();
-    let admin = Admin {
-        ready: Arc::clone(ready),
-        metrics: Arc::new(move || prometheus.render()),
-        errors: Arc::new(errors),
-        guards: Arc::new(guards_page),
-    };
-    tokio::spawn(server::serve(listener, admin, ticket, ADMIN_CONNECTIONS));
-}
-
-/// What `/errors` shows: each group with its first and its latest sample.
-fn errors() -> String {
-    json(&ErrorTracker::global().groups())
-}
-
-/// What `/guards` shows.
-fn guards_page() -> String {
-    json(&registry::snapshots())
-}
-
-fn json(page: &impl serde::Serialize) -> String {
-    let text = serde_json::to_string_pretty(page);
-    text.unwrap_or_else(|error| format!("{{\"error\": {:?}}}", error.to_string())) + "\n"
 }
 
 async fn after(duration: Option<Duration>) {

@@ -58,6 +58,16 @@ impl UpstreamUrl {
         &self.authority
     }
 
+    /// Where to connect to, as `host:port`.
+    pub fn address(&self) -> String {
+        let authority = &self.authority;
+        format!(
+            "{}:{}",
+            authority.host(),
+            authority.port_u16().unwrap_or(80)
+        )
+    }
+
     /// The same path and query under the base path; `None` if it would leave the base path, or is no path.
     pub fn rewrite(&self, uri: &Uri) -> Option<Uri> {
         let asked = uri.path_and_query().map_or("/", PathAndQuery::as_str);
@@ -145,6 +155,17 @@ mod tests {
         }
         let error = UpstreamUrl::parse("https://up").expect_err("https");
         assert!(error.contains("https is not supported"), "{error}");
+    }
+
+    #[test]
+    fn address_has_a_port() {
+        for (url, address) in [
+            ("http://up/base", "up:80"),
+            ("http://up:81", "up:81"),
+            ("http://[::1]", "[::1]:80"),
+        ] {
+            assert_eq!(UpstreamUrl::parse(url).expect(url).address(), address);
+        }
     }
 
     #[test]
