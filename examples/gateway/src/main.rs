@@ -235,6 +235,7 @@ fn install(target: &UpstreamUrl, args: &Args, resilience: &Resilience) -> Result
     let ops = ops.map_err(|error| error.to_string())?;
     ops.install()
         .map_err(|error| format!("cannot record metrics: {error}"))?;
+    operations::record_start();
     Ok(ops)
 }
 

@@ -1,8 +1,9 @@
 //! The operations side: what is checked, who may see the console, and who may change something there.
 
 use std::env;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
+use metrics::Unit;
 use tower_keep::ConfigError;
 use tower_keep::breaker::CircuitBreaker;
 use tower_keep::ops::health::{Check, READINESS};
@@ -41,6 +42,15 @@ pub fn build(
         .health(|health| health.wait_for_started())
         .allow_control(true)
         .build()
+}
+
+/// Records when the process started, of which dashboards make how long it is up. By the name that all exporters use.
+pub fn record_start() {
+    const NAME: &str = "process_start_time_seconds";
+    let meaning = "When the process started, in seconds since 1970.";
+    metrics::describe_gauge!(NAME, Unit::Seconds, meaning);
+    let since = SystemTime::UNIX_EPOCH.elapsed().unwrap_or_default();
+    metrics::gauge!(NAME).set(since.as_secs_f64());
 }
 
 /// Makes the check of the upstream. What a stranger's upstream has under which path is not known, so that it is only

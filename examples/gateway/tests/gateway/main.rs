@@ -13,6 +13,7 @@ mod process;
 mod resilience;
 #[cfg(target_os = "linux")]
 mod soak;
+mod stack;
 mod upstream;
 
 use std::time::Duration;
