@@ -3,7 +3,7 @@ use std::sync::{
     atomic::{AtomicU64, Ordering},
 };
 
-use super::shards::{Padded, shard_count, thread_number};
+use crate::util::{padded::Padded, shards::shard_count, thread_slot::thread_slot};
 
 /// The value of a counter. Threads share one number until [`spread`](CounterCell::spread) gives each a number of its own.
 #[derive(Debug, Default)]
@@ -48,7 +48,7 @@ impl metrics::CounterFn for CounterCell {
         let number = match self.shards.get() {
             None => &self.base,
             // The number of shards is a power of two.
-            Some(shards) => &shards[thread_number() & (shards.len() - 1)].0,
+            Some(shards) => &shards[thread_slot() & (shards.len() - 1)].0,
         };
         number.fetch_add(value, Ordering::Relaxed);
     }

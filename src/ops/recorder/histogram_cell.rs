@@ -11,9 +11,11 @@ use super::{
     exemplars::{Exemplar, Exemplars},
     gauge_cell::add,
     pulse::Pulse,
-    shards::{shard_count, thread_number},
 };
-use crate::ops::series::{BUCKETS, BUCKETS_PER_OCTAVE, Histogram, OCTAVES, bucket_of};
+use crate::{
+    ops::series::{BUCKETS, BUCKETS_PER_OCTAVE, Histogram, OCTAVES, bucket_of},
+    util::{shards::shard_count, thread_slot::thread_slot},
+};
 
 /// The values of a histogram: log-linear buckets, of which the exact counts of the exposed bounds follow.
 ///
@@ -110,7 +112,7 @@ impl HistogramCell {
 
     fn own_shard<'a>(&'a self, others: &'a [OnceLock<Box<Shard>>]) -> &'a Shard {
         // The number of shards, the first one included, is a power of two.
-        match thread_number() & others.len() {
+        match thread_slot() & others.len() {
             0 => &self.first,
             number => others[number - 1].get_or_init(|| Shard::new(self.bounds.values().len())),
         }

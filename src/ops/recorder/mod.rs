@@ -97,7 +97,6 @@ mod recorder;
 mod registry;
 mod render;
 mod series;
-mod shards;
 mod ticker;
 mod tracked;
 mod value;

@@ -140,7 +140,7 @@ mod tests {
         assert_eq!((tracked.take_traffic(), tracked.take_traffic()), (2_006, 0));
         assert_eq!(
             counter.heap_bytes() > 0,
-            super::super::shards::shard_count() > 1
+            crate::util::shards::shard_count() > 1
         );
     }
 

@@ -16,7 +16,7 @@ use super::{
 };
 use crate::{
     call::{CallEnd, ConfigError},
-    util::shards::{Padded, shard_count, thread_number},
+    util::{padded::Padded, shards::shard_count, thread_slot::thread_slot},
 };
 
 /// The calls of a process in trouble, in 1 MB.
@@ -184,7 +184,7 @@ impl CallTable {
     /// Puts a call into the table, and returns its slot, unless there is none.
     #[inline]
     pub(super) fn insert(&self, entry: Entry) -> Option<NonZeroU32> {
-        let own = thread_number() % self.shards.len();
+        let own = thread_slot() % self.shards.len();
         let inserted = lock(&self.shards[own]).insert(entry);
         match inserted {
             Ok(index) => self.slot(own, index),
