@@ -11,6 +11,7 @@ use tokio::{
         broadcast::{self, error::RecvError},
         watch,
     },
+    task::spawn_blocking,
     time::{Instant, MissedTickBehavior, interval, sleep_until},
 };
 
@@ -49,7 +50,7 @@ pub(super) fn run(core: &Arc<Core>) -> impl Future<Output = ()> + use<> {
         let mut last_push = Instant::now() - BETWEEN_CHANGES;
         loop {
             let is_alive = tokio::select! {
-                now = ticks.tick() => with_core(&weak, |core| core.tick(SystemTime::now(), now)),
+                now = ticks.tick() => offload(&weak, move |core| core.tick(SystemTime::now(), now)).await,
                 transition = receive(&mut transitions) => {
                     with_core(&weak, |core| on_transition(core, transition))
                 }
@@ -66,7 +67,8 @@ pub(super) fn run(core: &Arc<Core>) -> impl Future<Output = ()> + use<> {
                 }
                 () = sleep_until(next_push.unwrap_or(last_push)), if next_push.is_some() => {
                     (next_push, last_push) = (None, Instant::now());
-                    with_core(&weak, |core| core.send_update(UpdateKind::Change, SystemTime::now()))
+                    let send = |core: &Core| core.send_update(UpdateKind::Change, SystemTime::now());
+                    offload(&weak, send).await
                 }
             };
             if !is_alive {
@@ -83,6 +85,14 @@ fn with_core(core: &Weak<Core>, step: impl FnOnce(&Core)) -> bool {
         catch_hook(|| step(&core));
         true
     })
+}
+
+/// Does the same on a thread for what takes some milliseconds, so that no call of the application waits for it.
+async fn offload(core: &Weak<Core>, step: impl FnOnce(&Core) + Send + 'static) -> bool {
+    let core = core.clone();
+    let done = spawn_blocking(move || with_core(&core, step));
+    // Cancelled where the runtime shuts down, and this task with it.
+    done.await.unwrap_or(false)
 }
 
 /// Waits until the process shuts down.

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use super::{ApiResult, Problem, params::Params, path::PathParams, state::ApiState};
 use crate::ops::{
     recorder::FamilyInfo,
-    series::{Aggregation, Query, QueryError, QueryResult},
+    series::{Query, QueryError, QueryResult},
 };
 
 /// The lines of the detail of a metric.
@@ -63,16 +63,11 @@ fn result(query: &Query, result: QueryResult) -> Value {
             .map(|(name, value)| (name, Value::from(value)));
         json!({"labels": labels.collect::<serde_json::Map<_, _>>(), "points": line.points})
     });
-    let agg = query.aggregation().map(text_of);
+    let agg = query
+        .aggregation()
+        .map(|aggregation| aggregation.to_string());
     json!({
         "name": query.name(), "agg": agg, "step": result.step, "series": series.collect::<Vec<_>>(),
         "truncated": result.truncated
     })
-}
-
-fn text_of(aggregation: Aggregation) -> String {
-    match aggregation {
-        Aggregation::Quantile(q) => format!("p{}", q * 100.0),
-        other => format!("{other:?}").to_lowercase(),
-    }
 }

@@ -116,7 +116,9 @@ fn quantile(text: &str) -> Option<Aggregation> {
         .bytes()
         .all(|byte| byte.is_ascii_digit() || byte == b'.');
     let q = number.parse::<f64>().ok().filter(|_| is_plain)?;
-    (q <= scale).then_some(Aggregation::Quantile(q / scale))
+    // To eleven digits, since 99.9 / 100 is 0.999 and a bit.
+    let q = (q <= scale).then_some(q / scale)?;
+    Some(Aggregation::Quantile((q * 1e11).round() / 1e11))
 }
 
 impl fmt::Display for Aggregation {
