@@ -128,8 +128,8 @@ impl OpsBuilder {
         self
     }
 
-    /// Sets whether the console shows the calls in flight and the slow ones, of [`CallTable::global`], which is then made if there
-    /// is none. Default: yes; each call then takes about 50 ns more.
+    /// Sets whether the console shows the calls in flight and the slow ones, of
+    /// [`CallTable::global`](crate::track::CallTable::global), which is then made if there is none. Default: yes; each call then takes about 50 ns more.
     #[must_use]
     pub fn watch_calls(mut self, watched: bool) -> Self {
         self.options.watch_calls = watched;

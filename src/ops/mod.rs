@@ -2,7 +2,7 @@
 //!
 //! One axum [`Router`](axum::Router) shows the engineer on call what the process knows: calls by outcome, latency, routes and
 //! operations, the state of every guard, components with their health, error groups, and a [`journal`] of what happened. With
-//! permission, it changes the state of guards and of error groups, for a time and on the record.
+//! permission, it changes the state of guards and of error groups, and the log level: for a time, and on the record.
 //!
 //! ```no_run
 //! use axum::{Router, routing::get};
@@ -37,7 +37,7 @@
 //! | `ops/api/v1/live`, `ops/api/v1/events` | viewers | frames over WebSocket, or as server-sent events |
 //! | `ops/health` | viewers | the health, for monitors: `application/health+json`, the shape of Spring Boot's Actuator, or text |
 //! | `ops/metrics` | viewers | for Prometheus, as text or OpenMetrics |
-//! | `POST` to a guard or an error group | operators | changes it, where [`OpsBuilder::allow_control`] allows that |
+//! | `POST` to a guard, an error group or the log level | operators | changes it, where [`OpsBuilder::allow_control`] allows that |
 //! | `ops/login`, `ops/logout` | everybody | sessions |
 //!
 //! Put it behind `nest_service("/ops", ..)`: then `/ops` and `/ops/` both lead to the page. As a router, `nest("/ops", ..)` has the
@@ -53,10 +53,11 @@
 //!
 //! # Cost
 //!
-//! Calls add to atomics, and nothing else: no lock of this module is taken by a call of the application. Once per second one task
-//! moves what was added into the history, on a thread for blocking work. While somebody looks, it also makes one update, whatever
-//! the number of viewers: some 5 ms with 200 routes and 500 guards (`benches/console.rs`). While nobody looks, none. Everything is bounded: series, events, viewers, holds, answers, parameters and bodies. What was dropped
-//! is counted, in `dropped` of the status.
+//! Calls add to atomics, and are in a table of calls in flight unless [`watch_calls`](OpsBuilder::watch_calls) says no: they take
+//! no lock that the rest of this module holds. Once per second one task moves what was added into the history, on a thread for
+//! blocking work. While somebody looks, it also makes one update, whatever the number of viewers: some 5 ms with 200 routes and
+//! 500 guards (`benches/console.rs`). While nobody looks, none. Everything is bounded: series, events, viewers, holds,
+//! answers, parameters and bodies. What was dropped is counted, in `dropped` of the status.
 //!
 //! Nothing survives a restart: history, journal, holds, sessions and login links are in memory.
 //!
