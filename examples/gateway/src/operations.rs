@@ -34,6 +34,7 @@ pub fn build(
     breaker: &CircuitBreaker,
 ) -> Result<Ops, ConfigError> {
     Ops::builder(GATEWAY)
+        .version(env!("CARGO_PKG_VERSION"))
         .check(check_upstream(target, is_embedded))
         .check(Check::breaker(breaker).name("upstream circuit"))
         // Alone in its group: a gateway whose upstream is down answers with what it knows, and one that is taken out of

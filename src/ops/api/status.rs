@@ -25,6 +25,8 @@ use crate::{
 const PRESENT: Duration = Duration::from_secs(10);
 /// The time for which a new error group is news.
 pub(super) const NEWS: Duration = Duration::from_secs(15 * 60);
+/// The most new error groups with a line of their own: an outage makes many.
+const MAX_NEWS: usize = 2;
 /// The most things that need attention in one status.
 const MAX_ATTENTION: usize = 20;
 /// Names of the durations of served calls.
@@ -231,8 +233,10 @@ fn attention(
             "since": unix(each.since), "until": null, "link": link
         })
     });
-    let groups = groups.iter().filter(|group| is_news(group, now));
-    let groups = groups.map(|group| {
+    let news: Vec<_> = groups.iter().filter(|group| is_news(group, now)).collect();
+    let more = news.len().checked_sub(MAX_NEWS).filter(|more| *more > 0);
+    let more = more.map(|more| more_errors(more, news[MAX_NEWS].first_seen()));
+    let groups = news.into_iter().take(MAX_NEWS).map(|group| {
         let route = group.route().map(|route| format!(" on {route}"));
         let text = format!("New error {}{}", group.kind(), route.unwrap_or_default());
         let link = format!("#errors?fingerprint={}", group.fingerprint());
@@ -241,11 +245,20 @@ fn attention(
             "since": unix(group.first_seen()), "until": null, "link": link
         })
     });
-    let mut all: Vec<Value> = guards.chain(components).chain(groups).collect();
+    let mut all: Vec<Value> = guards.chain(components).chain(groups).chain(more).collect();
     // Stable: what is critical first, in the order of above.
     all.sort_by_key(|each| each["severity"] != "critical");
     all.truncate(MAX_ATTENTION);
     all
+}
+
+/// Returns the line for the error groups that have none of their own.
+fn more_errors(more: usize, since: SystemTime) -> Value {
+    let text = format!("{more} more new errors");
+    json!({
+        "severity": "warning", "kind": "error", "name": "errors", "text": text, "since": unix(since), "until": null,
+        "link": "#errors"
+    })
 }
 
 /// Returns whether an error group is open and new.
