@@ -37,6 +37,7 @@
 //! * [How do I trust my network only?](guide::trust)
 //! * [What about web sockets?](guide::upgrades)
 //! * [How do I switch a layer off?](guide::feature_flags)
+//! * [How do I see it live?](guide::operations)
 //! * [It does not compile, it hangs, it is counted otherwise](guide::troubleshooting)
 //! * [I come from tower-http](guide::from_tower_http), [from tower-resilience](guide::from_tower_resilience)
 //! * [Where do metrics go?](track#metrics) [And traces?](track#traces)
@@ -60,6 +61,7 @@
 //! | [`protocol`] | how calls are read, classified and rejected: plain services, servers, clients, gRPC clients |
 //! | [`call`] | shared types: outcome and evidence, rejections, how a call ended |
 //! | `logging`, `prometheus`, `reqwest`, `testing` | by feature: setting up `tracing`; a recorder; reqwest's client; tests of layers |
+//! | `ops` | by feature: a recorder with history, health, a JSON API, live push and a console |
 //!
 //! # Layer order
 //!
@@ -85,6 +87,8 @@
 //! | `tower` | Tells tower's own timeouts from failures, and classifies its load shedding as a rejection of this process |
 //! | `logging` | One call to set up `tracing`, and the layer for a custom subscriber |
 //! | `opentelemetry` | Calls have the IDs under which `tracing-opentelemetry` exports their spans: what is sent on and logged is what is exported |
+//! | `ops` | The operations side in the same process: a recorder with history, health checks and probes, a JSON API, live push, a console |
+//! | `ops-disk` | `ops::health::Check::disk_space`, on Unix. Includes `ops` |
 //! | `prometheus` | One call that records metrics for Prometheus, and with `axum` the route that it scrapes |
 //! | `serde` | [settings from a file](mod@guide::settings), `Serialize` for error groups and guards |
 //! | `testing` | A service that checks readiness, scripted services and bodies, the contract that layers pass |
@@ -152,6 +156,7 @@ pub use track::Track;
     feature = "axum",
     feature = "hyper",
     feature = "logging",
+    feature = "ops",
     feature = "prometheus",
     feature = "reqwest",
     feature = "tonic"
