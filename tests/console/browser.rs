@@ -5,6 +5,7 @@ use std::{
     net::SocketAddr,
     path::Path,
     process::{Child, Command, Stdio},
+    time::{Duration, Instant},
 };
 
 use serde_json::{Value, json};
@@ -12,7 +13,9 @@ use serde_json::{Value, json};
 use crate::http::request;
 
 /// The longest that a condition on the page is waited for.
-const MAX_WAIT_MS: u32 = 20_000;
+const MAX_WAIT_MS: u64 = 20_000;
+/// How long one script looks at a page, which may be left meanwhile.
+const LOOK_MS: u64 = 1_000;
 
 /// A browser with one page. It ends when it is dropped.
 pub struct Browser {
@@ -64,7 +67,7 @@ impl Browser {
             "browserName": "chrome",
             "goog:chromeOptions": { "args": arguments },
             "goog:loggingPrefs": { "browser": "ALL" },
-            "timeouts": { "script": MAX_WAIT_MS + 10_000 },
+            "timeouts": { "script": 2 * LOOK_MS },
         });
         let body = json!({ "capabilities": { "alwaysMatch": capabilities } });
         let (status, answer) =
@@ -77,11 +80,14 @@ impl Browser {
     }
 
     fn post(&self, command: &str, body: &Value) -> Value {
-        let path = format!("/session/{}/{command}", self.session);
-        let (status, mut answer) =
-            request(self.server, "POST", &path, Some(body)).expect("chromedriver answers");
+        let (status, mut answer) = self.send(command, body);
         assert_eq!(status, 200, "{command}: {}", answer["value"]["message"]);
         answer["value"].take()
+    }
+
+    fn send(&self, command: &str, body: &Value) -> (u16, Value) {
+        let path = format!("/session/{}/{command}", self.session);
+        request(self.server, "POST", &path, Some(body)).expect("chromedriver answers")
     }
 
     fn devtools(&self, command: &str, parameters: Value) -> Value {
@@ -124,22 +130,28 @@ impl Browser {
     /// If it does not become true in time; with what the page shows then.
     pub fn wait(&self, expression: &str) -> Value {
         let script = format!(
-            "const done = arguments[0]; const until = performance.now() + {MAX_WAIT_MS};
+            "const done = arguments[0]; const until = performance.now() + {LOOK_MS};
              const look = () => {{
                let value; try {{ value = {expression}; }} catch (error) {{ value = undefined; }}
                if (value) done(value); else if (performance.now() > until) done(null); else setTimeout(look, 20);
              }};
              look();"
         );
-        let value = self.post("execute/async", &json!({ "script": script, "args": [] }));
-        if value.is_null() {
-            panic!(
-                "never true: {expression}\n{}\n{:#?}",
-                self.text("body"),
-                self.log()
-            );
+        // A page that is left takes the script with it, and the next one is looked at anew.
+        let begin = Instant::now();
+        while begin.elapsed() < Duration::from_millis(MAX_WAIT_MS) {
+            let look = json!({ "script": script, "args": [] });
+            let (status, mut answer) = self.send("execute/async", &look);
+            let value = answer["value"].take();
+            if status == 200 && !value.is_null() {
+                return value;
+            }
         }
-        value
+        panic!(
+            "never true: {expression}\n{}\n{:#?}",
+            self.text("body"),
+            self.log()
+        );
     }
 
     /// Runs an async function and returns what it resolves to.
@@ -147,7 +159,14 @@ impl Browser {
         let script = format!(
             "const done = arguments[0]; (async () => {{ {script} }})().then(done, (error) => done({{ error: String(error) }}));"
         );
-        self.post("execute/async", &json!({ "script": script, "args": [] }))
+        self.set_script_timeout(MAX_WAIT_MS);
+        let value = self.post("execute/async", &json!({ "script": script, "args": [] }));
+        self.set_script_timeout(2 * LOOK_MS);
+        value
+    }
+
+    fn set_script_timeout(&self, millis: u64) {
+        self.post("timeouts", &json!({ "script": millis }));
     }
 
     /// Returns the visible text of the first element that a selector finds.
