@@ -10,12 +10,9 @@ use super::{
     },
     config::BreakerConfig,
     report::Reporter,
-    settings_log::log_applied,
-    settings_version::next_settings_version,
     shared::BreakerShared,
     state::CircuitState,
     transition::Transition,
-    validate::validate,
     window::saturating_add,
 };
 use crate::{
@@ -147,18 +144,12 @@ impl CircuitBreaker {
     /// # Ok::<_, tower_keep::BoxError>(())
     /// ```
     pub fn apply(&self, settings: &BreakerSettings) -> Result<(), ConfigError> {
-        let config = validate(self.name(), settings)?;
-        self.apply_config(next_settings_version(), &config);
-        Ok(())
+        self.shared.apply_settings(settings)
     }
 
     /// Applies checked settings, and logs what they have changed.
     pub(super) fn apply_config(&self, version: u64, config: &BreakerConfig) {
-        let shared = &self.shared;
-        if let Some(before) = shared.apply(version, config) {
-            let changes = before.changes(&config.settings);
-            log_applied(&shared.name, shared.reporter.key(), None, &changes);
-        }
+        self.shared.apply_config(version, config);
     }
 
     /// Returns the state. An open circuit stays open until a call comes after its open time. A half-open one whose probes

@@ -1,9 +1,12 @@
 use tokio::time::Instant;
 
-use super::{shared::BreakerShared, state::CircuitState, transition::TransitionReason};
+use super::{
+    operator_settings, shared::BreakerShared, state::CircuitState, transition::TransitionReason,
+};
 use crate::{
+    call::ConfigError,
     guard::Rejects,
-    registry::{GuardAction, Inspect, Stats},
+    registry::{GuardAction, Inspect, Setting, Stats},
 };
 
 impl Inspect for BreakerShared {
@@ -57,6 +60,17 @@ impl Inspect for BreakerShared {
             GuardAction::Reset => self.update(|machine| machine.reset(Instant::now())),
             GuardAction::ShadowOn => self.set_shadow(true),
             GuardAction::ShadowOff => self.set_shadow(false),
+        }
+    }
+
+    fn settings(&self) -> Vec<Setting> {
+        operator_settings::list(&BreakerShared::settings(self))
+    }
+
+    fn set(&self, setting: &str, value: Option<f64>) -> Result<(), ConfigError> {
+        match operator_settings::with(&BreakerShared::settings(self), setting, value) {
+            Some(settings) => self.apply_settings(&settings),
+            None => Ok(()),
         }
     }
 }

@@ -186,6 +186,7 @@ mod locked;
 mod loom_tests;
 mod named_breaker;
 mod named_settings;
+mod operator_settings;
 mod pending_successes;
 mod permit;
 mod registry_builder;

@@ -18,14 +18,17 @@ use super::{
     report::Reporter,
     retry_after::RetryAfterRules,
     settings::BreakerSettings,
+    settings_log::log_applied,
+    settings_version::next_settings_version,
     shared_duration::SharedDuration,
     state::CircuitState,
     state_machine::StateMachine,
     switch::SwitchMode,
     transition::Transition,
+    validate::validate,
 };
 use crate::{
-    call::{CallClock, CallEnd, Evidence, Label, Rejection, catch_hook},
+    call::{CallClock, CallEnd, ConfigError, Evidence, Label, Rejection, catch_hook},
     guard::{Head, ReadySignal, Rejects},
     protocol::upload::Upload,
     util::{
@@ -159,6 +162,25 @@ impl BreakerShared {
             // It has a setter of its own.
             shadow: self.is_shadow(),
             ..locked.machine.settings().clone()
+        }
+    }
+
+    /// Checks settings, applies them, and logs what they have changed.
+    ///
+    /// # Errors
+    ///
+    /// Returns an error that names the first setting that is invalid.
+    pub(super) fn apply_settings(&self, settings: &BreakerSettings) -> Result<(), ConfigError> {
+        let config = validate(self.name.as_str(), settings)?;
+        self.apply_config(next_settings_version(), &config);
+        Ok(())
+    }
+
+    /// Applies checked settings, and logs what they have changed.
+    pub(super) fn apply_config(&self, version: u64, config: &BreakerConfig) {
+        if let Some(before) = self.apply(version, config) {
+            let changes = before.changes(&config.settings);
+            log_applied(&self.name, self.reporter.key(), None, &changes);
         }
     }
 

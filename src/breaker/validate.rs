@@ -10,7 +10,7 @@ const DEFAULT_MIN_CALLS: u32 = 20;
 /// A circuit that re-opens again and again still notices a recovery within a minute.
 const DEFAULT_MAX_OPEN_TIME: Duration = Duration::from_secs(60);
 /// More probes than these are no probes any more, but the traffic itself.
-const MAX_PROBES: u32 = 1_000;
+pub(super) const MAX_PROBES: u32 = 1_000;
 const MAX_BUCKETS: usize = 1_000;
 const MAX_COUNT_WINDOW: usize = 10_000;
 
@@ -59,13 +59,19 @@ fn validate_count_window(name: &str, settings: &BreakerSettings) -> Result<u32, 
     }
 }
 
+/// Returns the minimum of calls: the default, or all of a smaller count window, if none is set.
+pub(super) fn effective_min_calls(settings: &BreakerSettings) -> u32 {
+    let capacity = settings.count_window.unwrap_or(usize::MAX);
+    let default = DEFAULT_MIN_CALLS.min(u32::try_from(capacity).unwrap_or(u32::MAX));
+    settings.min_calls.unwrap_or(default)
+}
+
 fn validate_min_calls(
     name: &str,
     settings: &BreakerSettings,
     capacity: u32,
 ) -> Result<u32, ConfigError> {
-    let default = DEFAULT_MIN_CALLS.min(capacity);
-    let calls = settings.min_calls.unwrap_or(default);
+    let calls = effective_min_calls(settings);
     if !(1..=capacity).contains(&calls) {
         let expected = format!("1 to {capacity}, which is all that the window holds");
         return Err(invalid(name, "min_calls", calls, expected));

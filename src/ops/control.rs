@@ -9,7 +9,10 @@ use super::{
     guards::{Hold, HoldAction},
     journal::{Event, EventKind, Severity},
 };
-use crate::registry::{self, GuardAction, Stat};
+use crate::{
+    call::ConfigError,
+    registry::{self, GuardAction, Setting, Stat},
+};
 
 /// An action of an operator on a guard.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -41,6 +44,15 @@ pub(super) enum NotControlled {
     NotHeld,
     /// The number of guards that are held is at its limit.
     TooManyHolds,
+}
+
+/// The reason for which a setting was not changed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum NotSet {
+    /// The guards of this kind and name do not have the setting, if there are any.
+    NoSetting,
+    /// The guard cannot have this value.
+    Invalid(ConfigError),
 }
 
 /// Acts on a guard for an operator, and records it. Returns the number of the event.
@@ -76,6 +88,44 @@ pub(super) fn control(
         .with("seconds", seconds)
         .with("reason", reason);
     Ok(core.journal.record(event))
+}
+
+/// Changes a setting of a guard for an operator, and records it. Returns the number of the event.
+pub(super) fn set(
+    core: &Core,
+    (kind, name): (&str, &str),
+    (setting, value): (&str, Option<f64>),
+    (who, reason): (Option<&str>, &str),
+) -> Result<u64, NotSet> {
+    let alone = core.control_alone();
+    let before = setting_of(kind, name, setting).ok_or(NotSet::NoSetting)?;
+    registry::set(kind, name, setting, value).map_err(NotSet::Invalid)?;
+    // As it is now: something else may have changed it, too.
+    let after = setting_of(kind, name, setting).unwrap_or(value);
+    drop(alone);
+    let word =
+        |value: Option<f64>| value.map_or_else(|| "off".to_owned(), |value| value.to_string());
+    let (before, after) = (word(before), word(after));
+    let text = format!("{setting} is {after}, was {before}: {reason}");
+    let event = Event::new(EventKind::Control, Severity::Warning, name, text)
+        .with_who(who)
+        .with("kind", kind)
+        .with("action", "set")
+        .with("setting", setting)
+        .with("before", before)
+        .with("after", after)
+        .with("reason", reason);
+    Ok(core.journal.record(event))
+}
+
+/// Returns the value of a setting of the first guard of this kind and name.
+fn setting_of(kind: &str, name: &str, setting: &str) -> Option<Option<f64>> {
+    let all = registry::snapshots();
+    let mut meant = all
+        .iter()
+        .filter(|guard| guard.kind() == kind && guard.name() == name);
+    let found = meant.find_map(|guard| guard.settings().iter().find(|each| each.name() == setting));
+    found.map(Setting::value)
 }
 
 /// Ends the holds whose time is over.

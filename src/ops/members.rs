@@ -57,6 +57,16 @@ impl Members {
         self.get(name, "a whole number", Value::as_u64)
     }
 
+    /// Returns a number that must be there; `None` if it is `null`.
+    pub(super) fn required_number_or_null(&self, name: &str) -> Result<Option<f64>, MemberError> {
+        let expected = "a number or null";
+        if !self.0.contains_key(name) {
+            let detail = format!("{name} is missing, must be {expected}");
+            return Err(MemberError::new(name, detail));
+        }
+        self.get(name, expected, Value::as_f64)
+    }
+
     /// Returns a list of texts that must be there.
     pub(super) fn texts(&self, name: &str) -> Result<Vec<&str>, MemberError> {
         let texts = |value| {
@@ -123,6 +133,17 @@ mod tests {
             detail(members.required_text("d")),
             error("d", "d is missing, must be a text")
         );
+    }
+
+    #[test]
+    fn members_have_numbers_that_may_be_null() {
+        let json = br#"{"a":0.5,"b":null,"c":"x"}"#;
+        let members = Members::parse(json, &["a", "b", "c"]).expect("known");
+        assert_eq!(members.required_number_or_null("a"), Ok(Some(0.5)));
+        assert_eq!(members.required_number_or_null("b"), Ok(None));
+        let error = |name| detail(members.required_number_or_null(name)).1;
+        assert_eq!(error("c"), "c must be a number or null");
+        assert_eq!(error("d"), "d is missing, must be a number or null");
     }
 
     #[test]

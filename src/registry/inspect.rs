@@ -1,4 +1,5 @@
-use super::{GuardAction, Stats};
+use super::{GuardAction, Setting, Stats};
+use crate::call::ConfigError;
 
 /// A guard that can be listed.
 ///
@@ -24,5 +25,20 @@ pub trait Inspect: Send + Sync {
     /// Does one of its [actions](Self::actions); any other does nothing.
     fn act(&self, action: GuardAction) {
         let _ = action;
+    }
+
+    /// Returns the settings that [`set`](Self::set) changes, with their values. Default: none.
+    fn settings(&self) -> Vec<Setting> {
+        Vec::new()
+    }
+
+    /// Changes one of its [settings](Self::settings) to a value that it allows; any other does nothing.
+    ///
+    /// # Errors
+    ///
+    /// Returns an error that names the setting where the value does not go with other settings. Then nothing is changed.
+    fn set(&self, setting: &str, value: Option<f64>) -> Result<(), ConfigError> {
+        let _ = (setting, value);
+        Ok(())
     }
 }

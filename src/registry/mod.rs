@@ -26,6 +26,7 @@
 mod action;
 mod guard_list;
 mod inspect;
+mod setting;
 mod snapshot;
 mod stat;
 mod stats;
@@ -41,12 +42,13 @@ pub(crate) use self::subscribers::publish;
 pub use self::{
     action::{GuardAction, UnknownGuardAction},
     inspect::Inspect,
+    setting::Setting,
     snapshot::Snapshot,
     stat::Stat,
     stats::Stats,
     transition::GuardTransition,
 };
-use crate::call::catch_hook;
+use crate::call::{ConfigError, catch_hook};
 
 static GUARDS: GuardList = GuardList::new();
 
@@ -91,6 +93,50 @@ pub fn act(kind: &str, name: &str, action: GuardAction) -> usize {
         .iter()
         .filter_map(|guard| catch_hook(|| act(guard)).flatten());
     done.count()
+}
+
+/// Changes a setting of each guard of this kind and name, and returns how many have it. `None` switches off what it is for. For
+/// an operator who sees the guard in a console and has no handle of it.
+///
+/// It is as if all settings were applied with this one changed: what other threads apply at the same moment is lost, or wins.
+///
+/// ```
+/// use tower_keep::{CircuitBreaker, registry};
+///
+/// let breaker = CircuitBreaker::builder("quotes by hand").build()?;
+/// let set = |value| registry::set("circuit_breaker", "quotes by hand", "failure_rate", Some(value));
+/// assert_eq!(set(0.2), Ok(1));
+/// assert_eq!(breaker.settings().failure_rate, Some(0.2));
+///
+/// let error = set(20.0).unwrap_err().to_string();
+/// assert_eq!(error, r#"circuit_breaker "quotes by hand": failure_rate is 20, must be 0.001 to 1, or off"#);
+/// # Ok::<_, tower_keep::ConfigError>(())
+/// ```
+///
+/// # Errors
+///
+/// Returns the error of the first guard that cannot have this value. Guards that had it set before keep it.
+pub fn set(
+    kind: &str,
+    name: &str,
+    setting: &str,
+    value: Option<f64>,
+) -> Result<usize, ConfigError> {
+    let set = |guard: &Weak<dyn Inspect>| {
+        let guard = guard.upgrade()?;
+        if guard.kind() != kind || guard.name() != name {
+            return None;
+        }
+        let settings = guard.settings();
+        let known = settings.iter().find(|known| known.name() == setting)?;
+        let checked = known.check(&format!("{kind} {name:?}"), value);
+        Some(checked.and_then(|()| guard.set(setting, value)))
+    };
+    let guards = GUARDS.list();
+    let results = guards
+        .iter()
+        .filter_map(|guard| catch_hook(|| set(guard)).flatten());
+    results.map(|result| result.map(|()| 1)).sum()
 }
 
 /// Registers a custom guard. It is removed when the last strong reference to it is dropped.

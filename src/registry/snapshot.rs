@@ -1,4 +1,4 @@
-use super::{GuardAction, Inspect, Stat, Stats};
+use super::{GuardAction, Inspect, Setting, Stat, Stats};
 
 /// The state and stats of a guard at one moment.
 #[derive(Clone, Debug, PartialEq)]
@@ -10,6 +10,8 @@ pub struct Snapshot {
     stats: Stats,
     #[cfg_attr(feature = "serde", serde(skip))]
     actions: &'static [GuardAction],
+    #[cfg_attr(feature = "serde", serde(skip))]
+    settings: Vec<Setting>,
 }
 
 impl Snapshot {
@@ -36,6 +38,7 @@ impl Snapshot {
             state: guard.state(),
             stats,
             actions: guard.actions(),
+            settings: guard.settings(),
         }
     }
 
@@ -62,6 +65,11 @@ impl Snapshot {
     /// Returns what an operator can do to the guard by [`act`](super::act).
     pub fn actions(&self) -> &'static [GuardAction] {
         self.actions
+    }
+
+    /// Returns what an operator can change by [`set`](super::set).
+    pub fn settings(&self) -> &[Setting] {
+        &self.settings
     }
 
     /// Returns the value of a stat.

@@ -91,7 +91,7 @@ impl Retry {
 
     /// Returns the settings of calls that begin now.
     pub fn settings(&self) -> RetrySettings {
-        self.shared.settings(&self.shared.config.latest().settings)
+        self.shared.latest_settings()
     }
 
     /// Changes the settings, all of them, while the retry is in use.
@@ -123,10 +123,7 @@ impl Retry {
     ///
     /// Returns a [`ConfigError`] that names the first invalid setting; nothing is changed then.
     pub fn apply(&self, settings: &RetrySettings) -> Result<(), ConfigError> {
-        settings.validate(&component(&self.name()))?;
-        let changes = self.shared.apply(settings, Instant::now());
-        self.shared.metrics.report_applied(&changes);
-        Ok(())
+        self.shared.apply(settings)
     }
 
     /// Runs work until it succeeds or there is no further attempt; returns its last result.
@@ -265,8 +262,25 @@ impl RetryShared {
         }
     }
 
+    /// Returns the settings of calls that begin now.
+    pub(super) fn latest_settings(&self) -> RetrySettings {
+        self.settings(&self.config.latest().settings)
+    }
+
+    /// Checks settings, applies them, and logs what they have changed.
+    ///
+    /// # Errors
+    ///
+    /// Returns an error that names the first setting that is invalid.
+    pub(super) fn apply(&self, settings: &RetrySettings) -> Result<(), ConfigError> {
+        settings.validate(&component(&self.metrics.name()))?;
+        let changes = self.apply_valid(settings, Instant::now());
+        self.metrics.report_applied(&changes);
+        Ok(())
+    }
+
     /// Changes the settings, which are valid. Returns what was changed.
-    fn apply(&self, settings: &RetrySettings, now: Instant) -> SettingChanges {
+    fn apply_valid(&self, settings: &RetrySettings, now: Instant) -> SettingChanges {
         // Held to the end, so that the settings of two changes do not mix.
         let mut versions = self.config.lock();
         let current = self.settings(&versions.latest().settings);

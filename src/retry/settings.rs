@@ -6,8 +6,8 @@ use crate::{
     util::setting_changes::SettingChanges,
 };
 
-const MAX_ATTEMPTS: u32 = 100;
-const MAX_RETRY_AFTER: Duration = Duration::from_secs(24 * 3_600);
+pub(super) const MAX_ATTEMPTS: u32 = 100;
+pub(super) const MAX_RETRY_AFTER: Duration = Duration::from_secs(24 * 3_600);
 
 /// The settings of a [`Retry`](super::Retry) that a file may have: for [`RetryBuilder::settings`] and [`Retry::apply`].
 ///

@@ -145,9 +145,7 @@ impl TimeLimit {
 
     /// Sets the limit of calls that begin from now on to a time within the bounds. A cap applies when it is read.
     pub(super) fn store(&self, time: Duration) {
-        self.shared
-            .nanos
-            .store(saturating_nanos(time), Ordering::Relaxed);
+        self.shared.store(time);
     }
 
     /// Returns the time it was built with.
@@ -247,6 +245,16 @@ impl LimitShared {
     #[inline]
     pub(super) fn get(&self) -> Duration {
         self.apply_cap(Duration::from_nanos(self.nanos.load(Ordering::Relaxed)))
+    }
+
+    /// Sets the limit of calls that begin from now on to a time within the bounds.
+    pub(super) fn store(&self, time: Duration) {
+        self.nanos.store(saturating_nanos(time), Ordering::Relaxed);
+    }
+
+    /// Returns the shortest and the longest time that it may be set to now.
+    pub(super) fn bounds(&self) -> (Duration, Duration) {
+        (self.min, self.apply_cap(self.max))
     }
 
     #[inline]

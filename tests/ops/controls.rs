@@ -45,12 +45,14 @@ impl Guards {
     }
 
     async fn act(&self, name: &str, body: Value) -> StatusCode {
-        let path = format!("/api/v1/guards/circuit_breaker/{name}/control");
+        self.post(name, "control", body).await.0
+    }
+
+    async fn post(&self, name: &str, resource: &str, body: Value) -> (StatusCode, Value) {
+        let path = format!("/api/v1/guards/circuit_breaker/{name}/{resource}");
         let request = Request::post(path).header("content-type", "application/json");
-        let (status, _) = self
-            .send(request.body(body.to_string().into()).expect("a request"))
-            .await;
-        status
+        self.send(request.body(body.to_string().into()).expect("a request"))
+            .await
     }
 
     async fn guard(&self, name: &str) -> Value {
@@ -272,4 +274,87 @@ async fn check_that_hangs_for_ever_delays_no_tick() {
     };
     assert_eq!(status, StatusCode::OK);
     assert!(!probe.is_ready);
+}
+
+#[tokio::test(start_paused = true)]
+async fn settings_are_listed_changed_and_journaled() {
+    let guards = Guards::start();
+    let breaker = CircuitBreaker::new("control-set");
+    let set = async |setting: &str, value: Value| {
+        let body = json!({"setting": setting, "value": value, "reason": "a test"});
+        guards.post("control-set", "settings", body).await
+    };
+    assert_eq!(set("failure_rate", json!(0.25)).await.0, StatusCode::OK);
+    assert_eq!(breaker.settings().failure_rate, Some(0.25));
+    assert_eq!(set("failure_rate", Value::Null).await.0, StatusCode::OK);
+    assert_eq!(
+        set("consecutive_failures", json!(3)).await.0,
+        StatusCode::OK
+    );
+    let guard = guards.guard("control-set").await;
+    let settings = guard["settings"].as_array().expect("a list");
+    let rate = json!({
+        "name": "failure_rate", "value": null, "min": 0.001, "max": 1.0, "whole": false, "can_be_off": true
+    });
+    assert_eq!(settings[0], rate);
+    let reason = ": a test by mira";
+    let expected = [
+        line(
+            &format!("failure_rate is 0.25, was 0.5{reason}"),
+            "0.5",
+            "0.25",
+        ),
+        line(
+            &format!("failure_rate is off, was 0.25{reason}"),
+            "0.25",
+            "off",
+        ),
+        line(
+            &format!("consecutive_failures is 3, was off{reason}"),
+            "off",
+            "3",
+        ),
+    ];
+    assert_eq!(guards.journal("control-set"), expected);
+}
+
+#[tokio::test(start_paused = true)]
+async fn settings_refuse_what_a_guard_cannot_have() {
+    let guards = Guards::start();
+    let breaker = CircuitBreaker::new("control-set-invalid");
+    let before = breaker.settings();
+    let set = async |name: &str, body: Value| {
+        let (status, problem) = guards.post(name, "settings", body).await;
+        let detail = problem["detail"].as_str().unwrap_or_default().to_owned();
+        (status.as_u16(), detail)
+    };
+    let body = |setting: &str, value: Value| json!({"setting": setting, "value": value, "reason": "a test"});
+    let name = "control-set-invalid";
+    let problem = |status, detail: &str| (status, detail.to_owned());
+    let too_high = set(name, body("failure_rate", json!(20))).await;
+    let text =
+        r#"circuit_breaker "control-set-invalid": failure_rate is 20, must be 0.001 to 1, or off"#;
+    assert_eq!(too_high, problem(400, text));
+    assert_eq!(set(name, body("probes", Value::Null)).await.0, 400);
+    let alone = set(name, body("slow_rate", json!(0.5))).await;
+    let text = r#"breaker "control-set-invalid": slow_call is not set, must be set, or slow_rate has no effect"#;
+    assert_eq!(alone, problem(400, text));
+    let unknown = "no guard of this kind and name has this setting";
+    assert_eq!(
+        set(name, body("shadow", json!(1))).await,
+        problem(404, unknown)
+    );
+    assert_eq!(
+        set("none", body("probes", json!(1))).await,
+        problem(404, unknown)
+    );
+    let missing = json!({"setting": "probes", "reason": "a test"});
+    assert_eq!(
+        set(name, missing).await,
+        problem(400, "value is missing, must be a number or null")
+    );
+    let unreasoned = json!({"setting": "probes", "value": 1});
+    assert_eq!(set(name, unreasoned).await.0, 400);
+    assert_eq!(breaker.settings(), before);
+    assert!(guards.journal(name).is_empty());
 }

@@ -2,8 +2,9 @@ use std::hash::Hash;
 
 use super::KeyedShared;
 use crate::{
-    breaker::{inspect::mode, state::CircuitState},
-    registry::{GuardAction, Inspect, Stats},
+    breaker::{inspect::mode, operator_settings, state::CircuitState, validate::validate},
+    call::ConfigError,
+    registry::{GuardAction, Inspect, Setting, Stats},
 };
 
 impl<K: Hash + Eq + Send> Inspect for KeyedShared<K> {
@@ -51,6 +52,19 @@ impl<K: Hash + Eq + Send> Inspect for KeyedShared<K> {
         if action == GuardAction::Reset {
             self.reset_all();
         }
+    }
+
+    /// Returns the settings of all keys.
+    fn settings(&self) -> Vec<Setting> {
+        operator_settings::list(&self.lock_template().config.settings)
+    }
+
+    fn set(&self, setting: &str, value: Option<f64>) -> Result<(), ConfigError> {
+        let settings = self.lock_template().config.settings.clone();
+        if let Some(settings) = operator_settings::with(&settings, setting, value) {
+            self.apply(validate(self.name(), &settings)?);
+        }
+        Ok(())
     }
 }
 

@@ -14,7 +14,7 @@ use super::{
 };
 use crate::ops::{
     Identity, Role,
-    control::{self, Control, NotControlled},
+    control::{self, Control, NotControlled, NotSet},
     guards::HoldAction,
     journal::{Event, EventKind, Severity},
 };
@@ -45,6 +45,28 @@ pub(super) async fn guard(
         )),
         NotControlled::NotHeld => conflict("nothing is held that could be released"),
         NotControlled::TooManyHolds => conflict("too many guards are held already"),
+    })?;
+    Ok(Json(json!({"seq": seq})))
+}
+
+/// Answers `POST api/v1/guards/{kind}/{name}/settings`.
+pub(super) async fn setting(
+    State(state): State<ApiState>,
+    Extension(identity): Extension<Identity>,
+    params: PathParams,
+    body: Body,
+) -> ApiResult<Json<Value>> {
+    require_operator(&state, &identity)?;
+    let members = body.json(&["setting", "value", "reason"])?;
+    let reason = check_reason(members.required_text("reason")?)?;
+    let setting = members.required_text("setting")?;
+    let value = members.required_number_or_null("value")?;
+    let guard = (params.get("kind"), params.get("name"));
+    let by = (identity.name(), reason);
+    let seq = control::set(&state.core, guard, (setting, value), by);
+    let seq = seq.map_err(|error| match error {
+        NotSet::NoSetting => Problem::not_found("no guard of this kind and name has this setting"),
+        NotSet::Invalid(error) => Problem::invalid("value", error.to_string()),
     })?;
     Ok(Json(json!({"seq": seq})))
 }

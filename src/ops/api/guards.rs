@@ -70,7 +70,7 @@ fn object(core: &Core, guard: &Snapshot, now: SystemTime, transitions: usize) ->
     json!({
         "kind": kind, "name": name, "state": state, "stats": stats(guard), "since": since,
         "controls": controls(guard.actions()), "held_until": held_until, "held": held,
-        "strip": strip, "transitions": seen,
+        "settings": settings(guard), "strip": strip, "transitions": seen,
     })
 }
 
@@ -85,6 +85,16 @@ fn stats(guard: &Snapshot) -> Map<String, Value> {
         (name.to_owned(), value)
     });
     stats.collect()
+}
+
+fn settings(guard: &Snapshot) -> Vec<Value> {
+    let settings = guard.settings().iter().map(|setting| {
+        json!({
+            "name": setting.name(), "value": setting.value(), "min": setting.min(), "max": setting.max(),
+            "whole": setting.is_whole(), "can_be_off": setting.can_be_off(),
+        })
+    });
+    settings.collect()
 }
 
 fn transition(seen: &SeenTransition) -> Value {

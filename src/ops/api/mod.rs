@@ -75,6 +75,10 @@ fn resources() -> Vec<Route> {
         ("/api/v1/guards", get(guards::list)),
         ("/api/v1/guards/{kind}/{name}", get(guards::detail)),
         ("/api/v1/guards/{kind}/{name}/control", post(control::guard)),
+        (
+            "/api/v1/guards/{kind}/{name}/settings",
+            post(control::setting),
+        ),
         ("/api/v1/health", get(health::list)),
         ("/api/v1/health/{name}", get(health::detail)),
         ("/api/v1/errors", get(errors::list)),
