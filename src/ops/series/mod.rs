@@ -40,8 +40,12 @@
 mod aggregation;
 mod buckets;
 mod evaluate;
+#[cfg(test)]
+mod evaluate_tests;
 mod filter;
 mod histogram;
+mod line;
+mod merged_buckets;
 mod packed;
 mod parse;
 mod point;
@@ -50,6 +54,7 @@ mod query_error;
 mod query_result;
 mod ring;
 mod series_history;
+mod steps;
 mod tiered_ring;
 
 pub use aggregation::{Aggregation, SeriesKind};

@@ -1,0 +1,112 @@
+use super::{Query, tiered_ring::TIERS};
+
+/// The steps of a query and the tier that has their points.
+#[derive(Debug, PartialEq)]
+pub(super) struct Steps {
+    /// The Unix time at which the first step begins; a multiple of the resolution.
+    start: u64,
+    /// The seconds of a step; a multiple of the resolution.
+    pub(super) length: u64,
+    count: u64,
+    /// The place in [`TIERS`].
+    pub(super) tier: usize,
+}
+
+impl Steps {
+    pub(super) fn of(query: &Query, now: u64) -> Self {
+        let end = query.end_second().unwrap_or(now).min(now);
+        let range = query.range_seconds();
+        let first = (end + 1).saturating_sub(range);
+        // The finest tier that still has the first second.
+        let reaches = |(resolution, points): (u64, usize)| now < first + resolution * points as u64;
+        let finest = TIERS
+            .iter()
+            .position(|tier| reaches(*tier))
+            .unwrap_or(TIERS.len() - 1);
+        let resolution = TIERS[finest].0;
+        let length = query.step_seconds().next_multiple_of(resolution);
+        let count = range.div_ceil(length);
+        if count == 1 {
+            let start = first / resolution * resolution;
+            let length = (end + 1 - start).next_multiple_of(resolution);
+            return Steps {
+                start,
+                length,
+                count,
+                tier: finest,
+            };
+        }
+        // The coarsest tier whose points make up a step: fewest to merge.
+        let fits = |tier: &usize| length.is_multiple_of(TIERS[*tier].0);
+        let tier = (finest..TIERS.len()).rev().find(fits).unwrap_or(finest);
+        let start = (end / length).saturating_sub(count - 1) * length;
+        Steps {
+            start,
+            length,
+            count,
+            tier,
+        }
+    }
+
+    /// Returns the time of each step with the numbers of its spans.
+    pub(super) fn spans(&self) -> impl Iterator<Item = (u64, std::ops::Range<u64>)> {
+        let resolution = TIERS[self.tier].0;
+        (0..self.count).map(move |step| {
+            let start = self.start + step * self.length;
+            (
+                start,
+                start / resolution..(start + self.length) / resolution,
+            )
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    const NOW: u64 = 1_000_019;
+
+    fn query(range: u64, step: u64) -> Query {
+        Query::new("load")
+            .range(Duration::from_secs(range))
+            .step(Duration::from_secs(step))
+    }
+
+    #[test]
+    fn tier_is_the_one_that_reaches_back() {
+        let steps = |range, step| {
+            let Steps {
+                start,
+                length,
+                count,
+                tier,
+            } = Steps::of(&query(range, step), NOW);
+            (NOW - start, length, count, tier)
+        };
+        // A multiple of 10 s or 60 s takes fewer points.
+        assert_eq!(steps(300, 1), (299, 1, 300, 0));
+        assert_eq!(steps(300, 15), (299, 15, 20, 0));
+        assert_eq!(steps(300, 10), (299, 10, 30, 1));
+        assert_eq!(steps(300, 60), (299, 60, 5, 2));
+        // Further back than the seconds: the step becomes one of ten seconds, or of a minute.
+        assert_eq!(steps(301, 1), (309, 10, 31, 1));
+        assert_eq!(steps(3_600, 15), (3_599, 20, 180, 1));
+        assert_eq!(steps(3_600, 60).3, 2);
+        assert_eq!(steps(3_601, 20), (3_659, 60, 61, 2));
+        assert_eq!(steps(86_400, 60), (86_399, 60, 1_440, 2));
+        // One step ends at the end, and begins with a point.
+        assert_eq!(steps(20, 20), (19, 20, 1, 0));
+        assert_eq!(steps(3_600, 3_600), (3_599, 3_600, 1, 1));
+        assert_eq!(steps(86_400, 86_400), (86_399, 86_400, 1, 2));
+        assert_eq!(steps(7, 100), (6, 7, 1, 0));
+    }
+
+    #[test]
+    fn time_before_1970_is_none() {
+        let steps = Steps::of(&query(300, 1), 10);
+        assert_eq!((steps.start, steps.count), (0, 300));
+    }
+}
