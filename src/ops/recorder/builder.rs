@@ -1,4 +1,4 @@
-use super::{InstallError, Recorder, bounds::Bounds, limits::Limits};
+use super::{InstallError, Recorder, bounds::Bounds, bucket_table::BucketTable, limits::Limits};
 use crate::{
     call::ConfigError,
     track::{DURATION_BUCKETS, SIZE_BUCKETS, STREAM_DURATION_BUCKETS},
@@ -132,7 +132,8 @@ impl RecorderBuilder {
         for (metric, bounds) in &self.buckets {
             check_buckets(metric, bounds)?;
         }
-        Ok(Recorder::with(self.limits, self.buckets, &OTHER_BUCKETS))
+        let buckets = BucketTable::new(self.buckets, &OTHER_BUCKETS);
+        Ok(Recorder::with(self.limits, buckets))
     }
 
     /// Checks the settings, and installs the recorder for the whole process.

@@ -76,9 +76,11 @@
 //! ```
 
 mod bounds;
+mod bucket_table;
 mod builder;
 mod counter_cell;
 mod exemplars;
+mod facade;
 mod fanout;
 mod format;
 mod gauge_cell;
@@ -97,6 +99,7 @@ mod recorder;
 mod registry;
 mod render;
 mod series;
+mod shared;
 mod ticker;
 mod tracked;
 mod value;

@@ -2,7 +2,9 @@ use std::sync::Arc;
 
 use metrics::CounterFn;
 
-use super::{Recorder, counter_cell::CounterCell, name::Labels, registry::Drop, series::Cell};
+use super::{
+    counter_cell::CounterCell, name::Labels, registry::Drop, series::Cell, shared::Shared,
+};
 use crate::ops::series::SeriesKind;
 
 const SERIES_DROPPED: &str = "tower_keep_ops_series_dropped_total";
@@ -23,15 +25,10 @@ impl OwnMetrics {
     pub(super) const SERIES: usize = Drop::ALL.len() + 2;
 
     /// Adds the counters to the recorder, before any other series.
-    pub(super) fn register(&self, recorder: &Recorder) {
+    pub(super) fn register(&self, recorder: &Shared) {
         let add =
             |name: &'static str, help: &'static str, labels: Labels, cell: &Arc<CounterCell>| {
-                metrics::Recorder::describe_counter(
-                    recorder,
-                    name.into(),
-                    Some(metrics::Unit::Count),
-                    help.into(),
-                );
+                recorder.describe(name, Some(metrics::Unit::Count), help);
                 recorder.register_series(
                     name,
                     SeriesKind::Counter,
