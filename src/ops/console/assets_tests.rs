@@ -8,7 +8,7 @@ use std::{
 use sha2::{Digest, Sha256};
 
 use super::*;
-use crate::ops::console::join::{export, import, variable};
+use crate::ops::console::join::{export, import};
 
 fn folder() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("src/ops/console/assets")
@@ -61,10 +61,15 @@ fn modules_are_all_of_the_folder() {
     }
 }
 
+/// Returns the name of the file, by which modules import each other.
+fn file(path: &str) -> &str {
+    path.rsplit('/').next().unwrap_or(path)
+}
+
 #[test]
 fn modules_import_earlier_ones_and_what_these_export() {
     for modules in [PAGE_MODULES, LOGIN_MODULES] {
-        let mut known: Vec<(String, Vec<&str>)> = Vec::new();
+        let mut known: Vec<(&str, Vec<&str>)> = Vec::new();
         for (path, source) in modules {
             for line in source
                 .lines()
@@ -73,7 +78,7 @@ fn modules_import_earlier_ones_and_what_these_export() {
                 let (names, from) = import(line).unwrap_or_else(|| panic!("{path}: {line}"));
                 let (_, exports) = known
                     .iter()
-                    .find(|(module, _)| *module == variable(from))
+                    .find(|(module, _)| *module == file(from))
                     .unwrap_or_else(|| {
                         panic!("{path} imports {from}, which does not come earlier")
                     });
@@ -86,12 +91,41 @@ fn modules_import_earlier_ones_and_what_these_export() {
                 .filter(|line| line.trim_start().starts_with("export"));
             let names =
                 exported.map(|line| export(line).unwrap_or_else(|| panic!("{path}: {line}")).0);
-            let names = names.collect();
-            assert!(
-                known.iter().all(|(module, _)| *module != variable(path)),
-                "two modules are called {path}"
-            );
-            known.push((variable(path), names));
+            let names: Vec<&str> = names.collect();
+            for (module, others) in &known {
+                assert_ne!(*module, file(path), "two modules have this name");
+                let both = names.iter().find(|name| others.contains(name));
+                assert_eq!(both, None, "{path} and {module} export it");
+            }
+            known.push((file(path), names));
+        }
+    }
+}
+
+/// Joined modules see all that earlier ones export, and a name of the browser would be hidden from them.
+#[test]
+fn modules_export_no_name_of_the_browser() {
+    let browser = [
+        "close",
+        "document",
+        "event",
+        "fetch",
+        "history",
+        "innerWidth",
+        "length",
+        "location",
+        "name",
+        "open",
+        "parent",
+        "scroll",
+        "status",
+        "stop",
+        "top",
+        "window",
+    ];
+    for (path, source) in PAGE_MODULES.iter().chain(LOGIN_MODULES) {
+        for (name, _) in source.lines().filter_map(export) {
+            assert!(!browser.contains(&name), "{path} exports {name}");
         }
     }
 }

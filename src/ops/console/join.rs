@@ -1,34 +1,37 @@
 //! Joins the page's ES modules into one script when it is served for the first time, and shortens its style sheet.
 //!
 //! Small modules compress badly one by one, and each would be a request. Browsers run the modules in `assets/` as they are;
-//! the joined script has the same code, each module in a function of its own. Indentation and lines that are only
-//! comments are left out. What this understands of ECMAScript is what the modules use: imports of names, one in a line, and
-//! `export` in front of a function or a constant at the beginning of a line. Tests check that they use nothing else.
+//! the joined script has the same code, each module in a function of its own, beside which its exports are. So later modules
+//! need no imports. Indentation and lines that are only comments are left out. What this understands of ECMAScript is what the
+//! modules use: imports of names, one in a line, and `export` in front of a function or a constant at the beginning of a
+//! line. Tests check that they use nothing else, and that no two export the same name.
 
 use std::fmt::Write;
 
 /// Joins modules, `(path, source)`, of which each imports earlier ones only.
 pub(super) fn join(modules: &[(&str, &str)]) -> String {
     let mut script = String::new();
-    for (path, source) in modules {
-        let mut exports = Vec::new();
-        writeln!(script, "const {} = (() => {{", variable(path)).expect("strings take all text");
+    for (_, source) in modules {
+        let (mut body, mut exports) = (String::new(), Vec::new());
         for line in source.lines().map(str::trim) {
-            if line.is_empty() || line.starts_with("//") {
+            if line.is_empty() || line.starts_with("//") || import(line).is_some() {
                 continue;
             }
-            if let Some((names, from)) = import(line) {
-                writeln!(script, "const {{{names}}} = {};", variable(from))
-            } else if let Some((name, rest)) = export(line) {
-                exports.push(name);
-                writeln!(script, "{rest}")
-            } else {
-                writeln!(script, "{line}")
-            }
-            .expect("strings take all text");
+            let exported = export(line);
+            exports.extend(exported.map(|(name, _)| name));
+            body.push_str(exported.map_or(line, |(_, rest)| rest));
+            body.push('\n');
         }
-        writeln!(script, "return {{ {} }};\n}})();", exports.join(", "))
-            .expect("strings take all text");
+        let names = exports.join(", ");
+        if names.is_empty() {
+            write!(script, "(() => {{\n{body}}})();\n")
+        } else {
+            write!(
+                script,
+                "const {{ {names} }} = (() => {{\n{body}return {{ {names} }};\n}})();\n"
+            )
+        }
+        .expect("strings take all text");
     }
     script
 }
@@ -39,12 +42,6 @@ pub(super) fn compact(sheet: &str) -> String {
     let kept =
         lines.filter(|line| !(line.is_empty() || line.starts_with("/*") && line.ends_with("*/")));
     kept.flat_map(|line| [line, "\n"]).collect()
-}
-
-/// Returns the variable of a module: `$guards` for `views/guards.js`.
-pub(super) fn variable(path: &str) -> String {
-    let file = path.rsplit('/').next().unwrap_or(path);
-    format!("${}", file.strip_suffix(".js").unwrap_or(file))
 }
 
 /// Returns the names and the path of an import.
@@ -75,9 +72,9 @@ mod tests {
             "// Adds.\nexport const ONE = 1;\nexport function add(a) {\n  return a + ONE;\n}\n";
         let second = "import { ONE, add } from \"../first.js\";\n\nadd(ONE);\n";
         let joined = join(&[("first.js", first), ("views/second.js", second)]);
-        let expected = "const $first = (() => {\nconst ONE = 1;\nfunction add(a) {\nreturn a + ONE;\n}\n\
+        let expected = "const { ONE, add } = (() => {\nconst ONE = 1;\nfunction add(a) {\nreturn a + ONE;\n}\n\
                         return { ONE, add };\n})();\n\
-                        const $second = (() => {\nconst { ONE, add } = $first;\nadd(ONE);\nreturn {  };\n})();\n";
+                        (() => {\nadd(ONE);\n})();\n";
         assert_eq!(joined, expected);
     }
 
@@ -113,11 +110,5 @@ mod tests {
     fn compact_sheet_has_no_indentation_and_no_lines_of_comments() {
         let sheet = "/* Bars. */\n.bar {\n  top: 0; /* stays */\n}\n\n";
         assert_eq!(compact(sheet), ".bar {\ntop: 0; /* stays */\n}\n");
-    }
-
-    #[test]
-    fn variable_is_named_after_the_file() {
-        assert_eq!(variable("views/guards.js"), "$guards");
-        assert_eq!(variable("./dom.js"), "$dom");
     }
 }
