@@ -17,6 +17,8 @@ use super::support::*;
 
 /// The bytes that a connection takes without a reader.
 const BUFFER: usize = 1_024;
+/// A connection that takes no more than is read from it.
+const HEAD: usize = 1;
 
 /// The server's side of connections in memory.
 struct InMemory(mpsc::UnboundedReceiver<DuplexStream>);
@@ -55,7 +57,11 @@ impl Service {
 
     /// Asks for live push, and returns the connection after the head of the answer with its status.
     async fn watch(&self, path: &str) -> (DuplexStream, u16) {
-        let (mut client, server) = duplex(BUFFER);
+        self.watch_with(path, BUFFER).await
+    }
+
+    async fn watch_with(&self, path: &str, buffer: usize) -> (DuplexStream, u16) {
+        let (mut client, server) = duplex(buffer);
         self.connections.send(server).expect("it accepts");
         let request = format!(
             "GET {path} HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {VIEWER}\r\nconnection: upgrade\r\n\
@@ -68,6 +74,17 @@ impl Service {
         }
         let status = String::from_utf8_lossy(&head[9..12]).parse();
         (client, status.expect("a status"))
+    }
+
+    /// Returns whether a WebSocket is closed at once, since all places are taken.
+    async fn is_full(&self) -> bool {
+        let (mut connection, status) = self.watch(LIVE).await;
+        assert_eq!(status, 101);
+        let mut begin = [0; 4];
+        let begin_of_a_frame = connection.read_exact(&mut begin).await;
+        begin_of_a_frame.expect("a frame");
+        // A close with the code 4429.
+        begin[0] == 0x88 && begin[2..] == [0x11, 0x4d]
     }
 
     fn record(&self) {
@@ -104,11 +121,11 @@ async fn viewer_that_takes_nothing_loses_its_connection() {
         service.be_busy(Duration::from_secs(1)).await;
         let (_slow, status) = service.watch(path).await;
         assert!(matches!(status, 101 | 200), "{status}");
-        assert_eq!(service.watch(LIVE).await.1, 429);
+        assert!(service.is_full().await);
         // Longer than what a viewer may take for one frame.
         service.be_busy(Duration::from_secs(20)).await;
         // Its place is free, while it still holds its side of the connection.
-        assert_eq!(service.watch(LIVE).await.1, 101, "{path}");
+        assert!(!service.is_full().await, "{path}");
     }
 }
 
@@ -180,7 +197,26 @@ async fn viewer_that_says_nothing_is_dead() {
     dead.read_to_end(&mut all).await.expect("read");
     let seconds = begun.elapsed().as_secs();
     assert!((45..=75).contains(&seconds), "{seconds}");
-    assert_eq!(service.watch(LIVE).await.1, 101);
+    assert!(!service.is_full().await);
+}
+
+#[tokio::test(start_paused = true)]
+async fn connections_that_are_only_told_of_too_many_viewers_are_few_at_once() {
+    let service = Service::start(1);
+    let (mut viewer, _) = service.watch(LIVE).await;
+    tokio::spawn(async move { viewer.read_to_end(&mut Vec::new()).await });
+    // They take the head of the answer, and not one byte of the close that follows.
+    let mut told = Vec::new();
+    loop {
+        match service.watch_with(LIVE, HEAD).await {
+            (connection, 101) => told.push(connection),
+            (_, status) => break assert_eq!(status, 429),
+        }
+    }
+    assert_eq!(told.len(), 16);
+    // They are not waited for.
+    sleep(Duration::from_secs(6)).await;
+    assert!(service.is_full().await);
 }
 
 #[tokio::test(start_paused = true)]
@@ -206,5 +242,5 @@ async fn thousand_viewers_that_never_read_cost_bounded_memory() {
         println!("{VIEWERS} viewers that never read: {used} MB");
         assert!(used < 300, "{used} MB");
     }
-    assert_eq!(service.watch(LIVE).await.1, 101, "they are gone");
+    assert!(!service.is_full().await, "they are gone");
 }

@@ -47,6 +47,8 @@ enum End {
     GoingAway,
     Unauthorized,
     TooSlow,
+    /// All seats are taken.
+    Full,
     /// The viewer has gone, or is silent.
     Gone,
 }
@@ -64,13 +66,27 @@ pub(super) async fn socket(
             "this is a WebSocket; api/v1/events has the same as server-sent events",
         )
     })?;
-    let watch = Watch::new(&state, viewer, identity, parts)?;
     let upgrade = upgrade
         .max_message_size(MAX_MESSAGE)
         .max_frame_size(MAX_MESSAGE);
+    let watch = match Watch::new(&state, viewer, identity, parts) {
+        Ok(watch) => watch,
+        Err(NoSeat::Full) => return turn_away(&state, upgrade),
+        Err(closed) => return Err(closed.into()),
+    };
     Ok(upgrade.on_upgrade(async move |mut socket| {
         let end = serve(watch, &mut socket).await;
         close(socket, end).await;
+    }))
+}
+
+/// Says over the WebSocket that all seats are taken: a browser does not tell its page with which status an upgrade was
+/// rejected. Rejects it where too many are told so already.
+fn turn_away(state: &ApiState, upgrade: WebSocketUpgrade) -> ApiResult<Response> {
+    let turned_away = state.core.hub.turn_away().ok_or(NoSeat::Full)?;
+    Ok(upgrade.on_upgrade(async move |socket| {
+        close(socket, End::Full).await;
+        drop(turned_away);
     }))
 }
 
@@ -122,6 +138,20 @@ fn viewer(state: &ApiState, identity: &Identity, uri: &Uri) -> ApiResult<Viewer>
     ))
 }
 
+impl From<NoSeat> for Problem {
+    fn from(error: NoSeat) -> Self {
+        match error {
+            NoSeat::Full => Problem::new(
+                StatusCode::TOO_MANY_REQUESTS,
+                "all places for viewers are taken",
+            ),
+            NoSeat::Closed => {
+                Problem::new(StatusCode::SERVICE_UNAVAILABLE, "the service shuts down")
+            }
+        }
+    }
+}
+
 /// A viewer with its seat. It does not hold what it looks at, and so ends with it.
 struct Watch {
     core: Weak<Core>,
@@ -136,16 +166,13 @@ struct Watch {
 }
 
 impl Watch {
-    fn new(state: &ApiState, viewer: Viewer, identity: Identity, parts: Parts) -> ApiResult<Self> {
-        let seat = state.core.hub.join().map_err(|error| match error {
-            NoSeat::Full => Problem::new(
-                StatusCode::TOO_MANY_REQUESTS,
-                "all places for viewers are taken",
-            ),
-            NoSeat::Closed => {
-                Problem::new(StatusCode::SERVICE_UNAVAILABLE, "the service shuts down")
-            }
-        })?;
+    fn new(
+        state: &ApiState,
+        viewer: Viewer,
+        identity: Identity,
+        parts: Parts,
+    ) -> Result<Self, NoSeat> {
+        let seat = state.core.hub.join()?;
         Ok(Watch {
             core: Arc::downgrade(&state.core),
             access: state.access.clone(),
@@ -252,6 +279,7 @@ async fn close(mut socket: WebSocket, end: End) {
         End::GoingAway => (1001, "going away"),
         End::Unauthorized => (4401, "not authorized"),
         End::TooSlow => (4408, "too slow"),
+        End::Full => (4429, "too many viewers"),
         End::Gone => return,
     };
     let close = Message::Close(Some(CloseFrame {

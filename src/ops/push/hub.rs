@@ -3,18 +3,26 @@ use std::sync::{
     atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed},
 };
 
-use tokio::sync::broadcast::{self, error::RecvError};
+use tokio::sync::{
+    OwnedSemaphorePermit, Semaphore,
+    broadcast::{self, error::RecvError},
+};
 
 use super::Update;
 
 /// The updates that wait for the slowest viewer: more than a burst of changes, less than anyone can still use.
 const WAITING_UPDATES: usize = 32;
 
+/// The connections that are told at once that all seats are taken: enough for the pages of a team that come back together.
+/// What is beyond it is rejected before it becomes a connection, so that thousands cost no more than that.
+const TURNED_AWAY: usize = 16;
+
 /// Passes updates on to all viewers.
 #[derive(Debug)]
 pub(crate) struct Hub {
     max_viewers: usize,
     counters: Arc<Counters>,
+    turned_away: Arc<Semaphore>,
     state: Mutex<State>,
 }
 
@@ -46,6 +54,7 @@ impl Hub {
         Hub {
             max_viewers,
             counters: Arc::default(),
+            turned_away: Arc::new(Semaphore::new(TURNED_AWAY)),
             state: Mutex::new(State {
                 updates: Some(broadcast::Sender::new(WAITING_UPDATES)),
                 latest: None,
@@ -62,6 +71,12 @@ impl Hub {
         joined.map_err(|_| NoSeat::Full)?;
         let counters = self.counters.clone();
         Ok(Seat { counters, updates })
+    }
+
+    /// Lets in a connection that is only told that all seats are taken, for as long as it holds this; `None` if there are
+    /// many of those already.
+    pub(crate) fn turn_away(&self) -> Option<OwnedSemaphorePermit> {
+        self.turned_away.clone().try_acquire_owned().ok()
     }
 
     /// Returns how many look.
@@ -167,6 +182,17 @@ mod tests {
         assert!(hub.join().is_ok());
         drop(second);
         assert_eq!(hub.viewers(), 0);
+    }
+
+    #[test]
+    fn hub_turns_away_so_many_at_once() {
+        let hub = Hub::new(1);
+        let turned_away: Vec<_> = (0..TURNED_AWAY).map(|_| hub.turn_away()).collect();
+        assert!(turned_away.iter().all(Option::is_some));
+        assert!(hub.turn_away().is_none());
+        drop(turned_away);
+        assert!(hub.turn_away().is_some());
+        assert!(hub.join().is_ok(), "they take no seat");
     }
 
     #[tokio::test]
