@@ -35,6 +35,7 @@ pub(super) struct BreakerMetrics {
     /// True once the last handle has been dropped. Breakers of single keys that are still held do not count any more.
     closed: AtomicBool,
     rejections: PerRecorder<Counter>,
+    rejected: AtomicU64,
     evictions: PerRecorder<Counter>,
     evicted: AtomicU64,
     subscribers: Subscribers,
@@ -57,6 +58,7 @@ impl BreakerMetrics {
             counts: std::array::from_fn(|_| AtomicU64::new(0)),
             closed: AtomicBool::new(false),
             rejections: PerRecorder::new(),
+            rejected: AtomicU64::new(0),
             evictions: PerRecorder::new(),
             evicted: AtomicU64::new(0),
             subscribers: OnceLock::new(),
@@ -105,6 +107,11 @@ impl BreakerMetrics {
             _ => return,
         }
         readiness.signal.wake();
+    }
+
+    /// Returns how many calls were rejected, or would have been in shadow mode.
+    pub(super) fn rejected(&self) -> u64 {
+        self.rejected.load(Ordering::Relaxed)
     }
 
     pub(super) fn evicted(&self) -> u64 {
@@ -184,6 +191,8 @@ impl BreakerMetrics {
     }
 
     pub(super) fn count_rejection(&self, breaker: &Label) {
+        // The registry's count first: the recorder may panic.
+        self.rejected.fetch_add(1, Ordering::Relaxed);
         let make = || {
             metrics::describe_counter!(
                 "tower_keep_breaker_rejections_total",

@@ -34,8 +34,13 @@ impl Inspect for BreakerShared {
         stats.count("calls", counts.calls);
         stats.count("failures", counts.failures);
         stats.count("slow", counts.slow);
+        match machine.settings().failure_rate {
+            Some(threshold) => stats.number("failure_rate_threshold", threshold),
+            None => stats.text("failure_rate_threshold", None::<&str>),
+        }
         stats.count("consecutive_failures", machine.consecutive_failures());
         stats.count("probes_in_flight", machine.probes_in_flight());
+        stats.count("rejected", self.reporter.rejected());
         stats.count("transitions", machine.transitions());
         let open_for = match (machine.state(), machine.rejects(now)) {
             (CircuitState::Open, Rejects::AllUntil(until)) => {

@@ -98,7 +98,8 @@
 //! Each transition is an event of the target `tower_keep::breaker` - opening, forcing and disabling are warnings - and an
 //! item for [subscribers](CircuitBreaker::subscribe), in order, with the error of the failing call. A
 //! [hook](CircuitBreakerBuilder::on_transition) is called with it. The [registry](crate::registry) lists every breaker with
-//! its stats, and [reports](crate::registry::subscribe) the transitions of all of them.
+//! its stats (what its window has counted, `failure_rate_threshold`, how many calls it has `rejected` since it was built, and
+//! more), and [reports](crate::registry::subscribe) the transitions of all of them.
 //!
 //! | metric | labels |
 //! |---|---|

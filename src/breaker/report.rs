@@ -151,6 +151,10 @@ impl Reporter {
         self.is_state_reported.store(is_global, Ordering::Relaxed);
     }
 
+    pub(super) fn rejected(&self) -> u64 {
+        self.metrics.rejected()
+    }
+
     pub(super) fn count_rejection(&self, breaker: &Label) {
         self.metrics.count_rejection(breaker);
     }

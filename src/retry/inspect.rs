@@ -27,10 +27,12 @@ impl Inspect for RetryShared {
 
     fn stats(&self, stats: &mut Stats) {
         self.metrics.write_stats(stats);
-        let available = |budget: &Budget| budget.available(&CallClock::default());
+        let now = CallClock::default();
+        let level = |budget: &Budget| Some((budget.available(&now)?, budget.capacity(&now)?));
         // A throttle has no number to show.
-        if let Some(available) = self.budget().and_then(available) {
+        if let Some((available, capacity)) = self.budget().and_then(level) {
             stats.count("budget_available", available);
+            stats.count("budget_capacity", capacity);
         }
     }
 

@@ -103,7 +103,8 @@
 //! | `tower_keep_retries_recovered_total` | `retry` | calls that succeeded after a retry |
 //! | `tower_keep_not_retried_total` | `retry`, `reason`: `max_attempts`, `budget`, `deadline`, `retry_after`, `not_repeatable`, `not_ready` | failures that were [not retried](NotRetried) |
 //!
-//! The [registry](crate::registry) lists each `Retry` with these counts and what its budget has left.
+//! The [registry](crate::registry) lists each `Retry` with these counts, how many retries its budget has left
+//! (`budget_available`) and of how many (`budget_capacity`).
 //!
 //! # Clones
 //!

@@ -39,6 +39,7 @@ impl<K: Hash + Eq + Send> Inspect for KeyedShared<K> {
         for (state, keys) in CircuitState::ALL.into_iter().zip(counts) {
             stats.count(state.as_str(), keys);
         }
+        stats.count("rejected", self.metrics.rejected());
         stats.count("evicted", self.metrics.evicted());
         stats.text("mode", Some(mode(shadow)));
     }

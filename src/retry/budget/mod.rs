@@ -187,6 +187,15 @@ impl Budget {
         }
     }
 
+    /// Returns how many retries could be reserved now if none had been. `None` for a throttle.
+    pub(super) fn capacity(&self, now: &CallClock) -> Option<u64> {
+        match self.kind().kind() {
+            BudgetKind::Window => Some(self.0.window.capacity(now.now())),
+            BudgetKind::Throttle => None,
+            BudgetKind::Bucket => Some(self.0.bucket.capacity()),
+        }
+    }
+
     /// Returns the settings.
     pub fn settings(&self) -> BudgetSettings {
         *self.lock_settings()

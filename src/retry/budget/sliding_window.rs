@@ -174,23 +174,28 @@ impl SlidingWindow {
         u64::try_from(self.balance(&retries) / UNITS_PER_RETRY).unwrap_or(u64::MAX)
     }
 
+    /// Returns how many retries the calls of the window allow, those that were taken included.
+    pub(super) fn capacity(&self, now: Instant) -> u64 {
+        let mut retries = self.lock();
+        retries.advance(self.slice_at(now));
+        u64::try_from(self.earned(&retries) / UNITS_PER_RETRY).unwrap_or(u64::MAX)
+    }
+
     /// Returns the units that are left. Calls only grow while they are summed up, so that it is never too much.
     fn balance(&self, retries: &RetrySlices) -> u128 {
-        let is_live =
-            |slice: u32| u64::from(slice) + SLICE_COUNT as u64 > u64::from(retries.latest);
+        let taken = retries.sum(retries.slices.iter().copied());
+        self.earned(retries).saturating_sub(taken * UNITS_PER_RETRY)
+    }
+
+    /// Returns the units that calls have earned.
+    fn earned(&self, retries: &RetrySlices) -> u128 {
         let calls = self
             .calls
             .iter()
             .map(|word| unpack(word.load(Ordering::Relaxed)));
-        let sum = |slices: &mut dyn Iterator<Item = (u32, u32)>| -> u128 {
-            let live = slices.filter(|&(slice, _)| is_live(slice));
-            live.map(|(_, count)| u128::from(count)).sum()
-        };
         // In units, so that a small ratio adds up over many calls without rounding.
         let units = |units: &AtomicU64| u128::from(units.load(Ordering::Relaxed));
-        let per_call = units(&self.units_per_call);
-        let earned = units(&self.min_units) + sum(&mut { calls }) * per_call;
-        earned.saturating_sub(sum(&mut retries.slices.iter().copied()) * UNITS_PER_RETRY)
+        units(&self.min_units) + retries.sum(calls) * units(&self.units_per_call)
     }
 
     fn slice_at(&self, now: Instant) -> u32 {
@@ -218,6 +223,13 @@ impl RetrySlices {
     fn advance(&mut self, slice: u32) -> u32 {
         self.latest = self.latest.max(slice);
         self.latest
+    }
+
+    /// Sums up what slices count that are in the window.
+    fn sum(&self, slices: impl Iterator<Item = (u32, u32)>) -> u128 {
+        let is_live = |slice: u32| u64::from(slice) + SLICE_COUNT as u64 > u64::from(self.latest);
+        let live = slices.filter(|&(slice, _)| is_live(slice));
+        live.map(|(_, count)| u128::from(count)).sum()
     }
 
     /// Returns the number of retries of a slice, which takes the slot of an older one.

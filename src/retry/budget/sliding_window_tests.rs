@@ -63,7 +63,11 @@ fn per_second_allows_retries_of_few_calls() {
     assert_eq!(window.available(origin), 3);
     assert!((0..3).all(|_| window.reserve(origin).is_some()));
     assert_eq!(window.reserve(origin), None);
-    assert_eq!(window.available(origin + 10 * SLICE), 3);
+    assert_eq!((window.available(origin), window.capacity(origin)), (0, 3));
+    (0..5).for_each(|_| window.deposit(origin));
+    assert_eq!((window.available(origin), window.capacity(origin)), (1, 4));
+    let later = origin + 10 * SLICE;
+    assert_eq!((window.available(later), window.capacity(later)), (3, 3));
 }
 
 #[test]

@@ -121,6 +121,11 @@ impl TokenBucket {
         u64::from(self.read().tokens / self.cost.load(Ordering::Relaxed))
     }
 
+    /// Returns how many retries a full bucket allows.
+    pub(super) fn capacity(&self) -> u64 {
+        u64::from(self.read().capacity / self.cost.load(Ordering::Relaxed))
+    }
+
     /// Changes the word. Returns whether it was changed.
     #[inline]
     fn update(&self, next: impl Fn(BucketWord) -> Option<BucketWord>) -> bool {
@@ -205,6 +210,7 @@ mod tests {
         assert_eq!(bucket.reserve(Outcome::Failure), Some(5));
         bucket.apply(settings.capacity(40).cost(3).timeout_cost(7).refill(2));
         assert_eq!((bucket.read().tokens, bucket.available()), (30, 10));
+        assert_eq!(bucket.capacity(), 13);
         assert_eq!(bucket.reserve(Outcome::Failure), Some(3));
         assert_eq!(bucket.reserve(Outcome::TimedOut), Some(7));
         bucket.complete_first(Outcome::Success);

@@ -220,6 +220,29 @@ fn registry_snapshot_shows_state_gauge() {
     drop(breaker);
 }
 
+#[test]
+fn registry_lists_threshold_and_rejected_calls() {
+    let stats = |name| {
+        let all = listing().snapshots();
+        let shown = all.iter().find(|guard| guard.name() == name)?;
+        let stats = ["failure_rate_threshold", "rejected"];
+        Some(stats.map(|stat| shown.stat(stat).cloned()))
+    };
+    let breaker = two_in_a_row("rejecting");
+    breaker.force_open();
+    for _ in 0..3 {
+        breaker.try_acquire().expect_err("forced open");
+    }
+    breaker.reset();
+    settle(&breaker, Outcome::Success);
+    let expected = [Some(Stat::Number(0.5)), Some(Stat::Count(3))];
+    assert_eq!(stats("rejecting"), Some(expected));
+    let builder = CircuitBreaker::builder("consecutive").failure_rate(None);
+    let _breaker = builder.consecutive_failures(2).build().expect("sound");
+    let expected = [Some(Stat::Unknown), Some(Stat::Count(0))];
+    assert_eq!(stats("consecutive"), Some(expected));
+}
+
 #[tokio::test(start_paused = true)]
 async fn registry_lists_reason_unless_closed() {
     let breaker = two_in_a_row("reasons");

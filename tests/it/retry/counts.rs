@@ -98,6 +98,7 @@ async fn registry_lists_retry_stats() {
         ("not_retried_not_repeatable", 0),
         ("not_retried_not_ready", 0),
         ("budget_available", 98),
+        ("budget_capacity", 100),
     ];
     let stats: Vec<_> = shown.stats().iter().collect();
     let expected: Vec<_> = expected.map(|(name, n)| (name, Stat::Count(n))).into();

@@ -68,6 +68,7 @@ fn keyed_breaker_is_one_registry_entry() {
     let hosts = keyed("entry", 10);
     fail(&hosts, "a");
     hosts.get("b");
+    hosts.get("a").try_acquire().expect_err("open");
     let all = listing().snapshots();
     let mut entries = all.iter().filter(|guard| guard.name() == "entry");
     let entry = entries.next().expect("one");
@@ -76,7 +77,13 @@ fn keyed_breaker_is_one_registry_entry() {
         (entry.kind(), entry.state()),
         ("keyed_circuit_breaker", "open")
     );
-    for (stat, count) in [("keys", 2), ("max_keys", 10), ("open", 1), ("closed", 1)] {
+    for (stat, count) in [
+        ("keys", 2),
+        ("max_keys", 10),
+        ("open", 1),
+        ("closed", 1),
+        ("rejected", 1),
+    ] {
         assert_eq!(entry.stat(stat), Some(&Stat::Count(count)), "{stat}");
     }
 }
