@@ -36,6 +36,7 @@ use std::time::Duration;
 
 use tokio::net::TcpListener;
 use tokio::time::sleep;
+use tower_keep::logging::FilterHandle;
 use tower_keep::ops::Ops;
 use tower_keep::track::RequestBodyLayer;
 use tower_keep::{BoxError, ConfigError};
@@ -68,14 +69,15 @@ fn main() -> ExitCode {
         }
         Err(error) => return complain(&format!("{error} (see --help)"), 2),
     };
-    if let Err(error) = process::log_to_stderr(args.log) {
-        return complain(&error, 2);
-    }
+    let log_filter = match process::log_to_stderr(args.log) {
+        Ok(filter) => filter,
+        Err(error) => return complain(&error, 2),
+    };
     let runtime = match tokio::runtime::Runtime::new() {
         Ok(runtime) => runtime,
         Err(error) => return complain(&format!("cannot start: {error}"), 1),
     };
-    let ended = runtime.block_on(run(*args));
+    let ended = runtime.block_on(run(*args, log_filter));
     // A name look-up that hangs in a thread must not hold up the exit.
     runtime.shutdown_background();
     match ended {
@@ -85,7 +87,7 @@ fn main() -> ExitCode {
 }
 
 /// From the first socket to the last; the error is one line.
-async fn run(args: Args) -> Result<(), String> {
+async fn run(args: Args, log_filter: Option<FilterHandle>) -> Result<(), String> {
     // Before anything is announced, or an early signal would end the process the hard way.
     let mut signals = Signals::listen(args.policy.is_some())
         .map_err(|error| format!("cannot catch signals: {error}"))?;
@@ -102,7 +104,7 @@ async fn run(args: Args) -> Result<(), String> {
 
     let resilience =
         Resilience::new(&policy, args.unprotected).map_err(|error| error.to_string())?;
-    let ops = install(&target, &args, &resilience)?;
+    let ops = install(&target, &args, &resilience, log_filter)?;
     let window = Arc::new(Window::default());
     let (gateway_drain, ticket) = Drain::new();
     let live = serve_gateway(
@@ -229,9 +231,14 @@ fn announcement(
 }
 
 /// Installs the operations side: from here on, all that is recorded is seen.
-fn install(target: &UpstreamUrl, args: &Args, resilience: &Resilience) -> Result<Ops, String> {
+fn install(
+    target: &UpstreamUrl,
+    args: &Args,
+    resilience: &Resilience,
+    log_filter: Option<FilterHandle>,
+) -> Result<Ops, String> {
     let is_embedded = args.upstream.is_none();
-    let ops = operations::build(target, is_embedded, &resilience.breaker);
+    let ops = operations::build(target, is_embedded, &resilience.breaker, log_filter);
     let ops = ops.map_err(|error| error.to_string())?;
     ops.install()
         .map_err(|error| format!("cannot record metrics: {error}"))?;

@@ -6,6 +6,7 @@ use std::time::{Duration, SystemTime};
 use metrics::Unit;
 use tower_keep::ConfigError;
 use tower_keep::breaker::CircuitBreaker;
+use tower_keep::logging::FilterHandle;
 use tower_keep::ops::health::{Check, READINESS};
 use tower_keep::ops::{Access, Ops};
 
@@ -23,7 +24,7 @@ const CHECK_EMBEDDED_EVERY: Duration = Duration::from_millis(500);
 /// A runtime that wakes its tasks later than this is too busy.
 const MAX_LAG: Duration = Duration::from_millis(100);
 
-/// Builds the operations side, which does nothing before it is installed.
+/// Builds the operations side, which does nothing before it is installed. With a log filter operators can change it.
 ///
 /// # Errors
 ///
@@ -32,8 +33,9 @@ pub fn build(
     target: &UpstreamUrl,
     is_embedded: bool,
     breaker: &CircuitBreaker,
+    log_filter: Option<FilterHandle>,
 ) -> Result<Ops, ConfigError> {
-    Ops::builder(GATEWAY)
+    let builder = Ops::builder(GATEWAY)
         .version(env!("CARGO_PKG_VERSION"))
         .check(check_upstream(target, is_embedded))
         .check(Check::breaker(breaker).name("upstream circuit"))
@@ -41,8 +43,11 @@ pub fn build(
         // service could not even do that.
         .check(Check::runtime_lag(MAX_LAG).group(READINESS))
         .health(|health| health.wait_for_started())
-        .allow_control(true)
-        .build()
+        .allow_control(true);
+    let builder = log_filter
+        .into_iter()
+        .fold(builder, |builder, filter| builder.log_filter(filter));
+    builder.build()
 }
 
 /// Records when the process started, of which dashboards make how long it is up. By the name that all exporters use.
@@ -148,7 +153,7 @@ mod tests {
         for url in ["http://up", "http://[::1]:81/base"] {
             let target = UpstreamUrl::parse(url).expect("a URL");
             for is_embedded in [false, true] {
-                build(&target, is_embedded, &breaker).expect(url);
+                build(&target, is_embedded, &breaker, None).expect(url);
             }
         }
     }

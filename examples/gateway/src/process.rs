@@ -3,7 +3,7 @@
 use std::io::{self, Write};
 use std::process::ExitCode;
 
-use tower_keep::logging::{self, LogFormat};
+use tower_keep::logging::{self, FilterHandle, LogFormat};
 
 use super::args::Log;
 
@@ -90,17 +90,20 @@ async fn end(
     }
 }
 
+/// Sets the log up, and returns what changes its filter while the process runs; `None` if there is no log.
+///
 /// # Errors
 ///
 /// What is wrong with `RUST_LOG`.
-pub fn log_to_stderr(log: Log) -> Result<(), String> {
+pub fn log_to_stderr(log: Log) -> Result<Option<FilterHandle>, String> {
     let format = match log {
         Log::Json => LogFormat::Json,
         Log::Pretty => LogFormat::Pretty,
-        Log::Off => return Ok(()),
+        Log::Off => return Ok(None),
     };
     let logging = logging::builder().format(format).stderr();
-    logging.install().map_err(|error| error.to_string())
+    let installed = logging.install_reloadable();
+    installed.map(Some).map_err(|error| error.to_string())
 }
 
 /// One line on standard output. A reader who went away, as `head` does, is no reason to end.

@@ -221,6 +221,51 @@ async fn correlation_id_finds_a_failure_everywhere() {
 }
 
 #[tokio::test]
+async fn operator_changes_the_log_filter_over_the_console() {
+    const TOKEN: &str = "the token of an operator";
+    let upstream = Upstream::start().await;
+    let upstream = upstream.url();
+    let args = ["--upstream", &*upstream, "--log", "json"];
+    let mut gateway = Gateway::with_env(&args, &[("OPS_OPERATOR_TOKEN", TOKEN)]).await;
+    let client = Client::http1();
+    let resource = format!("{}/ops/api/v1/log-level", gateway.admin);
+    let bearer = format!("Bearer {TOKEN}");
+    let filter = async || {
+        let answer = client
+            .send(get(&resource, &[("authorization", &bearer)]))
+            .await;
+        serde_json::from_str::<serde_json::Value>(&text(answer).await).expect("JSON")["filter"]
+            .clone()
+    };
+    let set = async |filter: &str| {
+        let body = serde_json::json!({"filter": filter, "seconds": 60, "reason": "a test"});
+        let request = Request::post(&resource)
+            .header("authorization", &bearer)
+            .header("content-type", "application/json")
+            .body(full(body.to_string()));
+        let answer = client.send(request.expect("a request")).await;
+        assert_eq!(answer.status(), StatusCode::OK, "{}", text(answer).await);
+    };
+    assert_eq!(filter().await, "info");
+    let call = async |id: &str| {
+        let request = get(&gateway.at("/"), &[("x-correlation-id", id)]);
+        text(client.send(request).await).await;
+    };
+    call("before").await;
+    set("warn").await;
+    assert_eq!(filter().await, "warn");
+    call("quiet").await;
+    set("info").await;
+    call("after").await;
+    let id = async |gateway: &mut Gateway| {
+        let line = gateway.logged(|line| line["correlation_id"].is_string());
+        line.await["correlation_id"].clone()
+    };
+    assert_eq!(id(&mut gateway).await, "before");
+    assert_eq!(id(&mut gateway).await, "after");
+}
+
+#[tokio::test]
 async fn valid_ids_are_kept_and_others_replaced() {
     let mut upstream = Upstream::start().await;
     let gateway = Gateway::before(&upstream.url(), &[]).await;

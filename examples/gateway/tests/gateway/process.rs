@@ -44,10 +44,16 @@ pub struct Gateway {
 impl Gateway {
     /// On free ports; returns when it listens.
     pub async fn start(args: &[&str]) -> Self {
+        Self::with_env(args, &[]).await
+    }
+
+    /// The same, with variables of the environment.
+    pub async fn with_env(args: &[&str], variables: &[(&str, &str)]) -> Self {
         let mut child = Command::new(env!("CARGO_BIN_EXE_gateway"))
             .args(["--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0"])
             .args(args)
             .env_remove("RUST_LOG")
+            .envs(variables.iter().copied())
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
