@@ -1,4 +1,4 @@
-//! The server of the console that the browser looks at: the stand-in `fake.mjs`, or the one at `CONSOLE_URL`.
+//! The server of the console that the browser looks at: the stand-in `fake.mjs`.
 
 use std::{
     io::{BufRead, BufReader},
