@@ -13,6 +13,8 @@ use crate::call::ConfigError;
 const MIN_TOKEN: usize = 16;
 const MAX_TOKEN: usize = 512;
 const MAX_LIFETIME: Duration = Duration::from_secs(30 * 24 * 3_600);
+/// The default lifetime of sessions: a working day.
+pub(super) const SESSION_LIFETIME: Duration = Duration::from_secs(12 * 3_600);
 
 /// A builder of an [`Access`].
 #[derive(Debug)]
@@ -29,7 +31,7 @@ impl AccessBuilder {
             tokens: Vec::new(),
             decide: None,
             trusted_origins: Vec::new(),
-            session_lifetime: Duration::from_secs(12 * 3_600),
+            session_lifetime: SESSION_LIFETIME,
         }
     }
 

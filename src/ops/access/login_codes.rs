@@ -44,9 +44,21 @@ mod tests {
         codes.insert("a", now);
         codes.insert("b", now);
         assert!(!codes.redeem("c", now));
-        assert!(codes.redeem("a", now + CODE_LIFETIME - Duration::from_nanos(1)));
+        let lifetime = Duration::from_secs(900);
+        assert!(codes.redeem("a", now + lifetime - Duration::from_nanos(1)));
         assert!(!codes.redeem("a", now));
-        assert!(!codes.redeem("b", now + CODE_LIFETIME));
+        assert!(!codes.redeem("b", now + lifetime));
+    }
+
+    #[test]
+    fn login_codes_that_have_ended_are_forgotten_with_the_next_login() {
+        let now = Instant::now();
+        let mut codes = LoginCodes::default();
+        codes.insert("a", now);
+        codes.redeem("c", now + CODE_LIFETIME - Duration::from_nanos(1));
+        assert_eq!(codes.0.len(), 1);
+        codes.redeem("c", now + CODE_LIFETIME);
+        assert_eq!(codes.0.len(), 0);
     }
 
     #[test]

@@ -8,7 +8,9 @@ use http::{HeaderMap, header, request::Parts};
 use tokio::time::Instant;
 
 use super::{
-    AccessBuilder, Identity, Role, is_same_origin,
+    AccessBuilder, Identity, Role,
+    builder::SESSION_LIFETIME,
+    is_same_origin,
     login_codes::LoginCodes,
     secret::{Secret, new_secret},
     sessions::Sessions,
@@ -82,7 +84,7 @@ impl Access {
             tokens: Vec::new(),
             decide: None,
             trusted_origins: Vec::new(),
-            session_lifetime: Duration::from_secs(12 * 3_600),
+            session_lifetime: SESSION_LIFETIME,
         })
     }
 
@@ -334,6 +336,9 @@ mod tests {
         let redeem = || access.redeem_code(code, Instant::now());
         assert_eq!(redeem(), Some(Identity::new(Role::Operator)));
         assert_eq!(redeem(), None);
+        let begin = |identity| access.begin_session(identity, &HeaderMap::new(), Instant::now());
+        let cookie = begin(Identity::new(Role::Operator)).expect("random numbers");
+        assert!(cookie.contains("; Max-Age=43200;"), "{cookie}");
     }
 
     #[test]
@@ -352,12 +357,30 @@ mod tests {
             let builder = Access::builder().session_lifetime(lifetime);
             assert!(error(builder).contains("session_lifetime"));
         }
+        for lifetime in [60, 30 * 24 * 3_600] {
+            let builder = Access::builder().session_lifetime(Duration::from_secs(lifetime));
+            assert!(builder.build().is_ok(), "{lifetime}");
+        }
         for origin in ["ops.example", "https://", "https://ops.example/"] {
             let builder = Access::builder().trusted_origin(origin);
             assert!(error(builder).contains("trusted_origin"), "{origin}");
         }
-        let shown = format!("{:?} {:?}", access(), Access::builder());
-        assert!(!shown.contains(VIEWER), "{shown}");
+        let expected = "Access { policy: Policy { tokens: [(Secret(..), Viewer), (Secret(..), Operator)], \
+                        decide: Some(Decide(..)), trusted_origins: [], session_lifetime: 43200s }, .. }";
+        assert_eq!(format!("{:?}", access()), expected);
+    }
+
+    #[test]
+    fn access_accepts_trusted_origins_beside_the_own_host() {
+        let access = Access::builder().trusted_origin("https://ops.example");
+        let access = access.build().expect("valid");
+        let accepts = |origin: &str| {
+            let headers = [(header::HOST, "app.example"), (header::ORIGIN, origin)];
+            let headers = headers.map(|(name, value)| (name, value.parse().expect("a value")));
+            access.accepts_origin(&headers.into_iter().collect())
+        };
+        assert!(accepts("https://app.example") && accepts("https://ops.example"));
+        assert!(!accepts("https://evil.example"));
     }
 
     #[test]

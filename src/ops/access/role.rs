@@ -16,3 +16,15 @@ impl Role {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::Role;
+
+    #[test]
+    fn role_has_a_word_and_operators_have_more_rights() {
+        let words = [Role::Viewer, Role::Operator].map(Role::as_str);
+        assert_eq!(words, ["viewer", "operator"]);
+        assert!(Role::Operator > Role::Viewer);
+    }
+}
