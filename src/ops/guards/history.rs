@@ -180,9 +180,24 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn guard_has_its_state_since_its_own_last_transition() {
+        let mut history = GuardHistory::default();
+        assert_eq!(history.since(KIND, "since"), None);
+        let own = transition("since", "open", 50).await;
+        history.record(&own);
+        history.record(&GuardTransition {
+            at: at(60),
+            key: Some("a key".into()),
+            ..own
+        });
+        assert_eq!(history.since(KIND, "since"), Some(at(50)));
+    }
+
+    #[tokio::test]
     async fn history_is_bounded_by_guards_and_by_transitions() {
         let mut history = GuardHistory::default();
         let one = transition("bounded", "open", 1).await;
+        assert_eq!(history.dropped(), 0);
         for n in 0..MAX_TRANSITIONS as u64 + 10 {
             let at = at(n);
             history.record(&GuardTransition { at, ..one.clone() });

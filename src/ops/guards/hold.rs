@@ -42,6 +42,28 @@ impl Hold {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::{CircuitBreaker, breaker::CircuitState};
+
+    #[test]
+    fn hold_of_a_guard_that_is_gone_ends_without_it() {
+        let breaker = CircuitBreaker::new("hold-of-one");
+        breaker.force_open();
+        let hold = |name: &str| Hold {
+            kind: "circuit_breaker".into(),
+            name: name.into(),
+            action: HoldAction::Open,
+            before: GuardMode {
+                state: "closed",
+                is_shadow: false,
+            },
+            until: Instant::now(),
+            until_at: SystemTime::UNIX_EPOCH,
+        };
+        assert!(!hold("hold-of-none").end());
+        assert_eq!(breaker.state(), CircuitState::ForcedOpen);
+        assert!(hold("hold-of-one").end());
+        assert_eq!(breaker.state(), CircuitState::Closed);
+    }
 
     #[test]
     fn hold_ends_with_what_was_before() {

@@ -91,7 +91,7 @@ mod tests {
     use std::time::{Duration, SystemTime};
 
     use super::*;
-    use crate::ops::control::GuardMode;
+    use crate::{CircuitBreaker, breaker::CircuitState, ops::control::GuardMode};
 
     const MINUTE: Duration = Duration::from_secs(60);
 
@@ -141,6 +141,21 @@ mod tests {
         assert_eq!(removed.action, HoldAction::Shadow);
         assert_eq!(holds.remove("breaker", "a"), None);
         assert!(holds.get("pool", "a").is_some());
+    }
+
+    #[test]
+    fn holds_end_together() {
+        let breakers = ["hold-a", "hold-b"].map(CircuitBreaker::new);
+        let mut holds = Holds::default();
+        for breaker in &breakers {
+            breaker.force_open();
+            let name = breaker.name();
+            let now = Instant::now();
+            holds.insert(hold("circuit_breaker", name, HoldAction::Open, now));
+        }
+        holds.end_all();
+        let states = breakers.map(|breaker| breaker.state());
+        assert_eq!(states, [CircuitState::Closed; 2]);
     }
 
     #[test]
