@@ -118,5 +118,9 @@ mod tests {
             a.without(b),
             Channels::parse(["metrics"]).expect("a channel")
         );
+        let mut removed = a;
+        removed.remove(Channel::Guards);
+        removed.remove(Channel::Health);
+        assert_eq!(removed, a.without(b));
     }
 }

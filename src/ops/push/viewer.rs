@@ -290,6 +290,22 @@ mod tests {
     }
 
     #[test]
+    fn viewer_gets_changed_routes_with_the_next_tick() {
+        let mut viewer = viewer(&["metrics", "guards"], 2);
+        let frame = change(&mut viewer, 1, &[Channel::Metrics, Channel::Guards]).expect("due");
+        assert_eq!(
+            (frame.get("routes"), &frame["guards"]),
+            (None, &json!("g1"))
+        );
+        tick(&mut viewer, 2, &[]);
+        let frame = tick(&mut viewer, 3, &[]).expect("due");
+        assert_eq!(
+            (&frame["routes"], frame.get("guards")),
+            (&json!("r3"), None)
+        );
+    }
+
+    #[test]
     fn viewer_keeps_the_points_of_a_minute_at_most() {
         let mut viewer = viewer(&["metrics"], 60);
         for seq in 1..60 {
