@@ -49,3 +49,16 @@ impl EventKind {
         all.find(|kind| kind.as_str() == text)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::EventKind;
+
+    #[test]
+    fn event_kind_is_parsed_from_its_word() {
+        for kind in EventKind::ALL {
+            assert_eq!(EventKind::parse(kind.as_str()), Some(kind));
+        }
+        assert_eq!(EventKind::parse("guards"), None);
+    }
+}

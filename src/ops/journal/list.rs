@@ -156,6 +156,7 @@ mod tests {
         assert_eq!(page(0, 2), [2, 4]);
         assert_eq!(page(4, 10), [6, 8, 10]);
         assert!(page(10, 10).is_empty() && page(u64::MAX, 10).is_empty());
+        assert_eq!(format!("{journal:?}"), "Journal { last: 10, .. }");
     }
 
     proptest! {
