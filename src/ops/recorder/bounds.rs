@@ -32,10 +32,21 @@ impl Bounds {
         &self.values
     }
 
+    /// Returns how many bounds are in buckets before this one.
+    #[inline]
+    pub(super) fn before(&self, index: u16) -> usize {
+        usize::from(self.before[usize::from(index)])
+    }
+
+    /// Returns the place of the first bound that is in the same bucket as the bound of a place.
+    pub(super) fn first_in_bucket(&self, place: usize) -> usize {
+        self.before(bucket_of(self.values[place]))
+    }
+
     /// Returns the first bound that is at least the value, as its place, and whether an earlier bound is in the value's bucket.
     #[inline]
     pub(super) fn place_of(&self, index: u16, value: f64) -> (usize, bool) {
-        let first = usize::from(self.before[usize::from(index)]);
+        let first = self.before(index);
         let mut place = first;
         while self.values.get(place).is_some_and(|bound| *bound < value) {
             place += 1;

@@ -46,10 +46,10 @@ struct Shard {
     above: Box<[AtomicU64]>,
 }
 
-/// The counts of a histogram at one time.
-#[derive(Debug)]
-pub(super) struct Counts {
-    pub(super) histogram: Histogram,
+/// The values up to each bound of a histogram, and of all. Its memory serves one histogram after the other.
+#[derive(Debug, Default)]
+pub(super) struct BoundCounts {
+    up_to: Vec<u64>,
     above: Vec<u64>,
 }
 
@@ -77,6 +77,24 @@ impl Shard {
                 &octave[(index - 1) % BUCKETS_PER_OCTAVE]
             }
         }
+    }
+
+    /// Visits the buckets that have values, in ascending order.
+    fn for_each_bucket(&self, mut visit: impl FnMut(u16, u64)) {
+        let mut visit = |index, number: &AtomicU64| match number.load(Ordering::Relaxed) {
+            0 => {}
+            count => visit(index, count),
+        };
+        visit(0, &self.underflow);
+        for (at, octave) in self.octaves.iter().enumerate() {
+            if let Some(octave) = octave.get() {
+                let first = (at * BUCKETS_PER_OCTAVE + 1) as u16;
+                (first..)
+                    .zip(&**octave)
+                    .for_each(|(index, number)| visit(index, number));
+            }
+        }
+        visit(BUCKETS as u16 - 1, &self.overflow);
     }
 
     fn heap_bytes(&self) -> usize {
@@ -153,19 +171,36 @@ impl HistogramCell {
         }
     }
 
-    /// Returns the counts.
-    pub(super) fn counts(&self) -> Counts {
+    /// Counts the values up to each bound, exactly; the last count is that of all values.
+    pub(super) fn count_by_bound<'a>(&self, counts: &'a mut BoundCounts) -> &'a [u64] {
+        let BoundCounts { up_to, above } = counts;
+        let bounds = self.bounds.values().len();
+        reset(above, bounds);
+        reset(up_to, bounds + 1);
         // Before the buckets: see `add`.
-        let above_of = |at: usize| {
-            self.shards()
-                .map(move |shard| shard.above[at].load(Ordering::Relaxed))
-                .sum()
-        };
-        let above = (0..self.bounds.values().len()).map(above_of).collect();
-        Counts {
-            histogram: self.histogram(),
-            above,
+        for shard in self.shards() {
+            for (sum, count) in above.iter_mut().zip(&shard.above) {
+                add_to(sum, count.load(Ordering::Relaxed));
+            }
         }
+        // As if each value were at most the first bound that its bucket has.
+        for shard in self.shards() {
+            shard.for_each_bucket(|index, count| {
+                add_to(&mut up_to[self.bounds.before(index)], count);
+            });
+        }
+        for (place, above) in above.iter().enumerate() {
+            let counted = self.bounds.first_in_bucket(place);
+            let moved = (*above).min(up_to[counted]);
+            up_to[counted] -= moved;
+            add_to(&mut up_to[place + 1], moved);
+        }
+        let mut sum = 0;
+        for count in up_to.iter_mut() {
+            add_to(&mut sum, *count);
+            *count = sum;
+        }
+        up_to
     }
 
     /// Returns the log-linear buckets.
@@ -220,27 +255,14 @@ impl HistogramCell {
     }
 }
 
-impl Counts {
-    /// Returns the number of values up to each bound, exactly.
-    pub(super) fn up_to<'a>(&'a self, bounds: &'a [f64]) -> impl Iterator<Item = u64> + 'a {
-        let mut buckets = self.histogram.buckets().iter().copied().peekable();
-        let mut below = 0;
-        bounds.iter().enumerate().map(move |(place, bound)| {
-            let index = bucket_of(*bound);
-            while let Some((_, count)) = buckets.next_if(|(other, _)| *other < index) {
-                below += count;
-            }
-            let inside = buckets
-                .peek()
-                .map_or(0, |(other, count)| if *other == index { *count } else { 0 });
-            let same_bucket = |(_, bound): &(&u64, &f64)| bucket_of(**bound) == index;
-            let above = self.above[place..]
-                .iter()
-                .zip(&bounds[place..])
-                .take_while(same_bucket);
-            below + inside.saturating_sub(above.map(|(count, _)| count).sum())
-        })
-    }
+fn reset(counts: &mut Vec<u64>, len: usize) {
+    counts.clear();
+    counts.resize(len, 0);
+}
+
+/// Adds without an overflow, which `record_many` makes possible.
+fn add_to(sum: &mut u64, count: u64) {
+    *sum = sum.saturating_add(count);
 }
 
 impl metrics::HistogramFn for HistogramCell {
@@ -268,8 +290,11 @@ mod tests {
         )
     }
 
+    /// The counts up to the bounds, without that of all.
     fn up_to(cell: &HistogramCell) -> Vec<u64> {
-        cell.counts().up_to(cell.bounds()).collect()
+        let mut counts = BoundCounts::default();
+        let counts = cell.count_by_bound(&mut counts);
+        counts[..cell.bounds().len()].to_vec()
     }
 
     #[test]
@@ -294,6 +319,16 @@ mod tests {
         assert_eq!(cell.histogram().count(), 8);
         assert_eq!(cell.pulse.ignored.get(), 3);
         assert_eq!(cell.sum(), 1.1e14 - 1.5);
+    }
+
+    #[test]
+    #[cfg(target_pointer_width = "64")]
+    fn counts_saturate() {
+        let cell = cell(&[1.0, 2.0]);
+        cell.record_many(0.5, usize::MAX);
+        cell.record_many(1.5, usize::MAX);
+        assert_eq!(up_to(&cell), [u64::MAX; 2]);
+        assert_eq!(cell.histogram().count(), u64::MAX);
     }
 
     #[test]

@@ -1,13 +1,13 @@
 //! The text format of Prometheus and OpenMetrics.
 
-use std::{collections::BTreeSet, fmt::Write, sync::Arc};
+use std::{collections::BTreeSet, sync::Arc};
 
 use super::{
     Format,
-    exemplars::Exemplar,
-    histogram_cell::HistogramCell,
-    number::{canonical, push_integer, push_number},
+    histogram_lines::HistogramLines,
+    number::{push_integer, push_number},
     series::{Cell, Series},
+    text::{push_all, push_sample},
 };
 use crate::ops::series::SeriesKind;
 
@@ -107,7 +107,7 @@ impl RenderedFamily {
                 self.render_help(heading, format, out);
             }
         }
-        let bounds = self.bound_texts(format);
+        let mut histograms = self.histogram_lines(format);
         for series in &self.series {
             match &series.cell {
                 Cell::Counter(cell) => {
@@ -121,7 +121,7 @@ impl RenderedFamily {
                     out.push('\n');
                 }
                 Cell::Histogram(cell) => {
-                    push_histogram(out, &heading.sample, &series.text, cell, &bounds, format);
+                    histograms.push(out, &heading.sample, &series.text, cell);
                 }
             }
         }
@@ -147,23 +147,13 @@ impl RenderedFamily {
         out.push('\n');
     }
 
-    /// Returns the texts of the bounds of a histogram, `+Inf` included: all series of a family have the same.
-    fn bound_texts(&self, format: Format) -> Vec<String> {
-        let Some(Cell::Histogram(cell)) = self.series.first().map(|series| &series.cell) else {
-            return Vec::new();
-        };
-        let bounds = cell.bounds().iter().map(|bound| match format {
-            Format::OpenMetrics => canonical(*bound),
-            Format::Text => {
-                let mut text = String::new();
-                push_number(&mut text, *bound);
-                text
-            }
-        });
-        bounds
-            .chain(["+Inf".to_owned()])
-            .map(|bound| format!("le=\"{bound}\"}} "))
-            .collect()
+    /// Returns the writer of the histograms of the family, all of which have the same bounds.
+    fn histogram_lines(&self, format: Format) -> HistogramLines {
+        let first = self.series.first().map(|series| &series.cell);
+        match first {
+            Some(Cell::Histogram(cell)) => HistogramLines::new(cell.bounds(), format),
+            _ => HistogramLines::new(&[], format),
+        }
     }
 }
 
@@ -171,55 +161,6 @@ impl RenderedFamily {
 pub(super) fn ends_in(name: &str, unit: &str) -> bool {
     name.strip_suffix(unit)
         .is_some_and(|rest| rest.ends_with('_'))
-}
-
-fn push_all(out: &mut String, parts: &[&str]) {
-    parts.iter().for_each(|part| out.push_str(part));
-}
-
-/// Appends the name and the labels of a sample, and the space before its value.
-fn push_sample(out: &mut String, name: &str, end: &str, labels: &str) {
-    match labels.is_empty() {
-        true => push_all(out, &[name, end, " "]),
-        false => push_all(out, &[name, end, "{", labels, "} "]),
-    }
-}
-
-fn push_histogram(
-    out: &mut String,
-    name: &str,
-    labels: &str,
-    cell: &HistogramCell,
-    bounds: &[String],
-    format: Format,
-) {
-    let counts = cell.counts();
-    let total = counts.histogram.count();
-    let comma = if labels.is_empty() { "" } else { "," };
-    let up_to = counts.up_to(cell.bounds()).chain([total]);
-    for (place, (count, bound)) in up_to.zip(bounds).enumerate() {
-        push_all(out, &[name, "_bucket{", labels, comma, bound]);
-        push_integer(out, count);
-        if format == Format::OpenMetrics
-            && let Some(exemplar) = cell.exemplar(place)
-        {
-            push_exemplar(out, &exemplar);
-        }
-        out.push('\n');
-    }
-    push_sample(out, name, "_sum", labels);
-    push_number(out, counts.histogram.sum());
-    out.push('\n');
-    push_sample(out, name, "_count", labels);
-    push_integer(out, total);
-    out.push('\n');
-}
-
-fn push_exemplar(out: &mut String, exemplar: &Exemplar) {
-    // A `String` takes everything.
-    let _ = write!(out, " # {{trace_id=\"{}\"}} ", exemplar.trace_id);
-    push_number(out, exemplar.value);
-    let _ = write!(out, " {:.3}", exemplar.at);
 }
 
 #[cfg(test)]
@@ -230,8 +171,8 @@ mod tests {
 
     use super::*;
     use crate::ops::recorder::{
-        bounds::Bounds, counter_cell::CounterCell, gauge_cell::GaugeCell, name::labels_text,
-        pulse::Pulse,
+        bounds::Bounds, counter_cell::CounterCell, gauge_cell::GaugeCell,
+        histogram_cell::HistogramCell, name::labels_text, pulse::Pulse,
     };
 
     fn family(name: &str, unit: Option<&'static str>, help: &str, cell: Cell) -> RenderedFamily {
