@@ -1,4 +1,7 @@
-use super::buckets::{bucket_of, middle_of};
+use super::{
+    buckets::{bucket_of, middle_of},
+    rank::{rank_of, value_of_rank},
+};
 
 /// Counts of values in log-linear buckets, 32 per power of two: a snapshot that can be merged and subtracted.
 ///
@@ -171,13 +174,8 @@ impl Histogram {
         if !(0.0..=1.0).contains(&q) {
             return None;
         }
-        let rank = ((self.count as f64 * q).ceil() as u64).clamp(1, self.count.max(1));
-        let mut below = 0;
-        let at = self.buckets.iter().find(|(_, count)| {
-            below += count;
-            below >= rank
-        });
-        at.map(|(index, _)| middle_of(*index))
+        let rank = rank_of(q, self.count);
+        value_of_rank(self.buckets.iter().copied(), rank)
     }
 
     /// Returns the buckets that have values: index, ascending, and count.

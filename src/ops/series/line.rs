@@ -131,26 +131,52 @@ fn of_histograms(
     spans: Spans,
     merged: &mut MergedBuckets,
 ) -> Option<f64> {
-    let mut seconds = 0;
+    let q = match aggregation {
+        Aggregation::Min => 0.0,
+        Aggregation::Max => 1.0,
+        Aggregation::Quantile(q) => q,
+        Aggregation::Count | Aggregation::Rate | Aggregation::Sum | Aggregation::Avg => {
+            return of_totals(rings, aggregation, tier, spans);
+        }
+    };
+    let points = |span| rings.iter().filter_map(move |ring| ring.point(tier, span));
+    let mut points = spans.flat_map(points).map(|(point, _)| point);
+    let first = points.next()?;
+    // Most steps have one point, with nothing to merge.
+    let Some(second) = points.next() else {
+        return first.quantile(q);
+    };
     merged.clear();
+    merged.add(&first);
+    merged.add(&second);
+    points.for_each(|point| merged.add(&point));
+    merged.quantile(q)
+}
+
+/// Returns what follows from the number and the sum of the values, without a look at their buckets.
+fn of_totals(
+    rings: &[&TieredRing<PackedHistogram>],
+    aggregation: Aggregation,
+    tier: usize,
+    spans: Spans,
+) -> Option<f64> {
+    let (mut count, mut sum, mut seconds) = (0_u64, 0.0, 0);
     for span in spans {
         let mut covered = 0;
         for (point, seconds) in rings.iter().filter_map(|ring| ring.point(tier, span)) {
             covered = covered.max(seconds);
-            merged.add(&point);
+            count = count.saturating_add(point.count());
+            sum += point.sum();
         }
         seconds += covered;
     }
-    if seconds == 0 {
-        return None;
-    }
-    match aggregation {
-        Aggregation::Count => Some(merged.count as f64),
-        Aggregation::Rate => Some(merged.count as f64 / f64::from(seconds)),
-        Aggregation::Sum => Some(merged.sum),
-        Aggregation::Avg => (merged.count > 0).then(|| merged.sum / merged.count as f64),
-        Aggregation::Min => merged.quantile(0.0),
-        Aggregation::Max => merged.quantile(1.0),
-        Aggregation::Quantile(q) => merged.quantile(q),
-    }
+    let number = match aggregation {
+        Aggregation::Count => count as f64,
+        Aggregation::Rate => count as f64 / f64::from(seconds),
+        Aggregation::Sum => sum,
+        // Not a number where there are no values.
+        Aggregation::Avg => sum / count as f64,
+        Aggregation::Min | Aggregation::Max | Aggregation::Quantile(_) => return None,
+    };
+    (seconds > 0).then_some(number)
 }

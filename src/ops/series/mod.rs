@@ -52,6 +52,7 @@ mod point;
 mod query;
 mod query_error;
 mod query_result;
+mod rank;
 mod ring;
 mod series_history;
 mod steps;

@@ -1,13 +1,20 @@
-use super::{Histogram, point::Point};
+use std::iter;
+
+use super::{
+    Histogram,
+    point::Point,
+    rank::{rank_of, value_of_rank},
+};
 
 /// The bits of a byte that carry a part of a number; the eighth says that another byte follows.
 const PART_BITS: u32 = 7;
 const MORE: u8 = 1 << PART_BITS;
 
-/// A histogram in few bytes: what a ring keeps. Two to four bytes per bucket that has values, and none without values.
+/// A histogram in few bytes: what a ring keeps. Two to four bytes per bucket that has values, and one to three for the number of
+/// them; none without values.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct PackedHistogram {
-    /// For each bucket the distance to the one before and the count, in parts of seven bits.
+    /// The count of all values, then for each bucket the distance to the one before and the count, in parts of seven bits.
     bytes: Box<[u8]>,
     sum: f64,
 }
@@ -15,7 +22,10 @@ pub struct PackedHistogram {
 impl PackedHistogram {
     /// Packs the counts and the sum of a histogram.
     pub fn new(histogram: &Histogram) -> Self {
-        let mut bytes = Vec::with_capacity(histogram.buckets().len() * 3);
+        let mut bytes = Vec::with_capacity(histogram.buckets().len() * 3 + 3);
+        if !histogram.is_empty() {
+            push(&mut bytes, histogram.count());
+        }
         let mut before = 0;
         for &(index, count) in histogram.buckets() {
             push(&mut bytes, u64::from(index - before));
@@ -36,11 +46,31 @@ impl PackedHistogram {
     /// Returns the buckets that have values: index, ascending, and count.
     pub(super) fn buckets(&self) -> impl Iterator<Item = (u16, u64)> {
         let mut rest = &self.bytes[..];
+        pop(&mut rest);
         let mut index = 0;
-        std::iter::from_fn(move || {
-            index += pop(&mut rest)? as u16;
-            Some((index, pop(&mut rest)?))
+        iter::from_fn(move || {
+            let (distance, count) = match rest {
+                // Most distances and counts take one byte.
+                [distance, count, after @ ..] if (distance | count) & MORE == 0 => {
+                    rest = after;
+                    (u16::from(*distance), u64::from(*count))
+                }
+                [] => return None,
+                _ => (pop(&mut rest) as u16, pop(&mut rest)),
+            };
+            index += distance;
+            Some((index, count))
         })
+    }
+
+    /// Returns the number of values, without a look at the buckets.
+    pub(super) fn count(&self) -> u64 {
+        pop(&mut &self.bytes[..])
+    }
+
+    /// Returns the value that a fraction `q` of the values, 0 to 1, does not exceed.
+    pub(super) fn quantile(&self, q: f64) -> Option<f64> {
+        value_of_rank(self.buckets(), rank_of(q, self.count()))
     }
 
     /// Returns the sum of the values.
@@ -69,30 +99,19 @@ fn push(bytes: &mut Vec<u8>, mut number: u64) {
     bytes.push(number as u8);
 }
 
-#[inline]
-fn pop(bytes: &mut &[u8]) -> Option<u64> {
-    match bytes.split_first()? {
-        // Most numbers are one byte.
-        (first, rest) if *first < MORE => {
-            *bytes = rest;
-            Some(u64::from(*first))
-        }
-        _ => pop_parts(bytes),
-    }
-}
-
-fn pop_parts(bytes: &mut &[u8]) -> Option<u64> {
+/// Takes a number off the front: 0 if there is none.
+fn pop(bytes: &mut &[u8]) -> u64 {
     let mut number = 0;
     let mut shift = 0;
-    loop {
-        let (first, rest) = bytes.split_first()?;
+    while let Some((first, rest)) = bytes.split_first() {
         *bytes = rest;
         number |= u64::from(first & !MORE) << shift;
         if first & MORE == 0 {
-            return Some(number);
+            break;
         }
         shift += PART_BITS;
     }
+    number
 }
 
 #[cfg(test)]
@@ -120,8 +139,8 @@ mod tests {
         one.merge(&two);
         assert_eq!(packed.unpack(), one);
         assert_eq!(packed.sum(), 5.0);
-        // Two buckets: a distance of 950 or so in two bytes, a small one, and two counts.
-        assert_eq!(packed.heap_bytes(), 5);
+        // The count, then two buckets: a distance of 950 or so in two bytes, a small one, and two counts.
+        assert_eq!(packed.heap_bytes(), 6);
     }
 
     proptest! {
@@ -129,9 +148,13 @@ mod tests {
         fn packed_histogram_keeps_every_count(
             buckets in btree_map(0..BUCKETS as u16, 1..=u64::MAX, 0..100),
             sum in any::<f64>().prop_filter("a number", |sum| !sum.is_nan()),
+            q in 0.0..=1.0f64,
         ) {
             let histogram = Histogram::from_buckets(buckets, sum, 0);
-            prop_assert_eq!(PackedHistogram::new(&histogram).unpack(), histogram);
+            let packed = PackedHistogram::new(&histogram);
+            prop_assert_eq!(packed.count(), histogram.count());
+            prop_assert_eq!(packed.quantile(q), histogram.quantile(q));
+            prop_assert_eq!(packed.unpack(), histogram);
         }
     }
 }
