@@ -1,6 +1,7 @@
 //! What the operations side costs: a recording, a scrape, a query, a tick.
 //!
-//! `cargo bench --bench ops --features ops`. Medians of many turns; each block says of how many runs a turn is.
+//! `cargo bench --bench ops --features ops`, or a part of it with `-- recordings`, `-- scrapes` or `-- queries`. Medians of many
+//! turns; each block says of how many runs a turn is.
 
 #[path = "support/allocations.rs"]
 mod allocations;
@@ -212,11 +213,21 @@ fn queries() {
 }
 
 fn main() {
+    let arguments: Vec<_> = std::env::args().skip(1).collect();
     // `cargo test --benches` runs it to see that it runs.
-    if std::env::args().any(|argument| argument == "--test") {
+    if arguments.iter().any(|argument| argument == "--test") {
         return;
     }
-    recordings();
-    scrapes();
-    queries();
+    let parts: [(&str, fn()); 3] = [
+        ("recordings", recordings),
+        ("scrapes", scrapes),
+        ("queries", queries),
+    ];
+    let names = parts.map(|(name, _)| name);
+    let is_any_named = arguments.iter().any(|name| names.contains(&&**name));
+    for (name, run) in parts {
+        if !is_any_named || arguments.iter().any(|argument| argument == name) {
+            run();
+        }
+    }
 }
