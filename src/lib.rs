@@ -53,10 +53,11 @@
 //! | [`pipeline`] | time limits, retries, a breaker, a fallback and tracking around a closure, under one name |
 //! | [`retry`] | further attempts after a failure, within a budget |
 //! | [`breaker`](mod@breaker) | circuit breakers |
+//! | [`bulkhead`] | limits of the calls in flight, with the statistics of a lane |
 //! | [`timeout`] | time limits and deadlines |
 //! | [`fallback`] | an alternative response when a call fails |
 //! | [`all_metrics`] | the list of all metrics with their labels; without a recorder they are dropped |
-//! | [`registry`] | state and statistics of every breaker, retry, fallback and time limit of the process |
+//! | [`registry`] | state and statistics of every breaker, bulkhead, retry, fallback and time limit of the process |
 //! | [`guard`] | guards, and the one service that serves them all |
 //! | [`protocol`] | how calls are read, classified and rejected: plain services, servers, clients, gRPC clients |
 //! | [`call`] | shared types: outcome and evidence, rejections, how a call ended |
@@ -69,7 +70,8 @@
 //!
 //! * On a server: context, tracking, [deadline](timeout::Deadline), guards that reject, the time limit, the service.
 //! * On a client: tracking of the logical call (optional, since that of the attempts counts every request that is sent),
-//!   fallback, total time limit, retry, breaker, tracking of the attempt and propagation, the attempt's time limit, transport.
+//!   fallback, total time limit, bulkhead, retry, breaker, tracking of the attempt and propagation, the attempt's time limit,
+//!   transport.
 //!
 //! In axum, `Router::layer` puts the *last* call outermost. One [`GuardLayer`] over a pair of guards is cheaper than one
 //! layer per guard, and log events of the second guard carry the IDs set by the first.
@@ -99,6 +101,7 @@
 #[doc = include_str!("../docs/metrics.md")]
 pub mod all_metrics {}
 pub mod breaker;
+pub mod bulkhead;
 pub mod call;
 pub mod context;
 pub mod errors;
@@ -129,6 +132,8 @@ mod util;
 
 #[doc(inline)]
 pub use breaker::{CallError, CircuitBreaker, breaker};
+#[doc(inline)]
+pub use bulkhead::Bulkhead;
 #[doc(inline)]
 pub use call::{BoxError, ConfigError, Outcome, Rejection, RejectionKind, hook_panics};
 #[doc(inline)]

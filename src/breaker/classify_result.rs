@@ -8,17 +8,17 @@ use crate::{
 };
 
 /// Classifies an error by itself. Returns its cause, and the error as text where the cause does not show it.
-pub(super) type ClassifyError<E> =
+pub(crate) type ClassifyError<E> =
     fn(&E) -> (Classification, Option<Cause<'_>>, Option<&dyn fmt::Display>);
 
-pub(super) fn classify_std<E: Error + 'static>(
+pub(crate) fn classify_std<E: Error + 'static>(
     error: &E,
 ) -> (Classification, Option<Cause<'_>>, Option<&dyn fmt::Display>) {
     (classify_error(error), Some(Cause::from_error(error)), None)
 }
 
 /// Classifies an error of any type: a well-known one by what it is, every other as a failure.
-pub(super) fn classify_display<E: fmt::Display + 'static>(
+pub(crate) fn classify_display<E: fmt::Display + 'static>(
     error: &E,
 ) -> (Classification, Option<Cause<'_>>, Option<&dyn fmt::Display>) {
     match as_std_error(error) {
@@ -32,7 +32,7 @@ pub(super) fn classify_display<E: fmt::Display + 'static>(
 }
 
 /// Returns what a predicate says about an error: a failure, or no evidence. A predicate that panics counts as a failure.
-pub(super) fn failure_if<E>(is_failure: impl FnOnce(&E) -> bool, error: &E) -> ClassifyOutput {
+pub(crate) fn failure_if<E>(is_failure: impl FnOnce(&E) -> bool, error: &E) -> ClassifyOutput {
     let (outcome, evidence) = match catch_hook(|| is_failure(error)) {
         Some(true) => (Outcome::Failure, Evidence::Unhealthy),
         Some(false) => (Outcome::ClientError, Evidence::Inconclusive),
@@ -42,7 +42,7 @@ pub(super) fn failure_if<E>(is_failure: impl FnOnce(&E) -> bool, error: &E) -> C
 }
 
 /// Returns what a closure says, or failure if it panics.
-pub(super) fn output_or_failure<O: Into<ClassifyOutput>>(
+pub(crate) fn output_or_failure<O: Into<ClassifyOutput>>(
     classify: impl FnOnce() -> O,
 ) -> ClassifyOutput {
     catch_hook(|| classify().into()).unwrap_or_else(|| Outcome::Failure.into())
@@ -51,7 +51,7 @@ pub(super) fn output_or_failure<O: Into<ClassifyOutput>>(
 /// Classifies a result. The output of a closure replaces what the error says by itself, but a rejection by a guard of this
 /// process stays one: it is no evidence about the peer.
 #[inline]
-pub(super) fn classify_result<T, E>(
+pub(crate) fn classify_result<T, E>(
     result: &Result<T, E>,
     classify: ClassifyError<E>,
     custom: Option<ClassifyOutput>,

@@ -173,7 +173,7 @@ mod call_error;
 mod call_permit;
 mod call_sample;
 mod circuit_breaker;
-mod classify_result;
+pub(crate) mod classify_result;
 mod config;
 mod error_text;
 mod fast_path;

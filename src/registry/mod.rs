@@ -1,5 +1,5 @@
-//! Lists the guards of the process with their state and stats: every circuit breaker, keyed set of breakers, retry,
-//! fallback and time limit, and custom guards that are [registered](register).
+//! Lists the guards of the process with their state and stats: every circuit breaker, keyed set of breakers, bulkhead,
+//! retry, fallback and time limit, and custom guards that are [registered](register).
 //!
 //! Use it for a health page or an operations console. Guards register themselves when they are built, as weak references.
 //! Trackers and operations are not listed, because metrics have all that they count. With the feature `serde`, a

@@ -8,7 +8,9 @@
 //!
 //! | what | since |
 //! |---|---|
-//! | hook panics, lost lines of the log, the stats of retries and fallbacks, the counters of `testing` | each is one number that is only added to, and nothing is decided by it |
+//! | hook panics, lost lines of the log, the stats of retries, fallbacks and bulkheads, the counters of `testing` | each is one number that is only added to, and nothing is decided by it |
+//! | the mean of the latest runs of a bulkhead | an estimate, to which an update that is lost does no harm |
+//! | whether calls of a bulkhead give their slot back at the head | one flag that each call reads once |
 //! | the bytes of a request body | set to 0 before the body is handed on, and then the same |
 //! | whether a breaker has been shown to the global recorder, and which recorder that is | set once, and only saves doing it again |
 //! | the calls that the table of calls had no room for | one number that is only added to |

@@ -4,6 +4,7 @@
 //! uses names of its own. A test that needs more of the process than that is a program of its own beside this one.
 
 mod breaker;
+mod bulkhead;
 mod call;
 mod context;
 mod errors;

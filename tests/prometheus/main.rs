@@ -81,6 +81,7 @@ async fn metrics_in_docs_are_those_of_a_scrape() {
     call_through_real_connections().await;
     run_operations().await;
     open_circuits().await;
+    fill_bulkhead().await;
     check_health().await;
     fall_back().await;
     // Only where nothing comes from a connection, which would look idle.

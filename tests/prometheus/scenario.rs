@@ -17,6 +17,7 @@ use tower::{Layer, Service, ServiceBuilder, ServiceExt, util::BoxCloneSyncServic
 use tower_keep::{
     BoxError, CircuitBreaker, FallbackLayer, GuardLayer, Retry, Track,
     breaker::KeyedBreaker,
+    bulkhead::Bulkhead,
     fallback::Fallback,
     observe, operation,
     ops::health::{Check, Health},
@@ -217,6 +218,13 @@ pub async fn open_circuits() {
     for key in 0..3 {
         keyed.get(&key);
     }
+}
+
+pub async fn fill_bulkhead() {
+    let bulkhead = Bulkhead::builder("stock").limit(1);
+    let bulkhead = bulkhead.build().expect("a bulkhead");
+    let _permit = bulkhead.try_acquire().expect("free");
+    bulkhead.try_acquire().expect_err("full");
 }
 
 pub async fn check_health() {

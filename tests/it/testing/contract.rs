@@ -6,6 +6,7 @@ use http::{Response, StatusCode};
 use tower_keep::{
     BoxError, CircuitBreaker, Guard, GuardLayer, Rejection, Track,
     breaker::{KeyedBreaker, Switch},
+    bulkhead::Bulkhead,
     call::{CallClock, CallEnd, ClassifyInput},
     context::{Correlate, InheritContext, Propagate},
     fallback::{FailedCall, Fallback, FallbackLayer},
@@ -21,7 +22,8 @@ use tower_keep::{
 const HOUR: Duration = Duration::from_secs(3_600);
 
 /// All layers and guards: a new one fails the test below until its name is here and it has a test.
-const SIGNED: [&str; 17] = [
+const SIGNED: [&str; 18] = [
+    "Bulkhead",
     "CircuitBreaker",
     "Correlate",
     "Deadline",
@@ -126,6 +128,23 @@ fn contract_breaker() {
     contract::check_guard(in_a_row);
     contract::check_guard(|| (Correlate::default(), (Track::new("signed"), by_rate())));
     contract::check_any_guard(by_rate, || 7_u32);
+}
+
+#[test]
+fn contract_bulkhead() {
+    let until_head = || {
+        let builder = Bulkhead::builder("signed").until_head(true);
+        builder.build().unwrap()
+    };
+    let bulkhead = || Bulkhead::new("signed");
+    contract::check_guard(bulkhead);
+    contract::check_guard(until_head);
+    contract::check_guard(|| (Track::new("signed"), bulkhead()));
+    contract::check_any_guard(bulkhead, || 7_u32);
+    contract::check_http(|| bulkhead().layer().server());
+    contract::check_http(|| bulkhead().layer().client().back_pressure());
+    contract::check_http(|| bulkhead().layer().grpc_client());
+    contract::check_any(|| bulkhead().layer().any(), || 7_u32);
 }
 
 #[test]

@@ -10,7 +10,7 @@ use hyper_util::rt::TokioExecutor;
 use tonic::service::Routes;
 use tower::{Layer, Service};
 use tower_keep::{
-    BoxError, CircuitBreaker, Guard, GuardLayer, Track,
+    BoxError, Bulkhead, CircuitBreaker, Guard, GuardLayer, Track,
     context::{Correlate, InheritContext, Propagate},
     fallback::{Fallback, FallbackLayer, grpc_message},
     guard::{Admit, GuardFuture, GuardedBody},
@@ -40,6 +40,9 @@ fn server_layers_fit_axum_and_tonic() {
     fits_axum(breaker.layer().server());
     fits_tonic_server(breaker.layer().server());
     fits_tonic_server(observe("fits").server());
+    let bulkhead = Bulkhead::new("fits");
+    fits_axum(bulkhead.layer().server());
+    fits_tonic_server(bulkhead.layer().server());
     fits_axum(RouteLayer::matched_path());
     let limit = Duration::from_secs(1);
     fits_axum(TimeoutLayer::server(limit));
@@ -58,6 +61,7 @@ fn client_layers_fit_hyper_and_tonic() {
     is_client(observe("fits").client().layer(http.clone()));
     let breaker = CircuitBreaker::builder("fits").build().unwrap();
     is_client(breaker.layer().client().layer(http.clone()));
+    is_client(Bulkhead::new("fits").layer().client().layer(http.clone()));
     is_client(GuardLayer::client((InheritContext, operation("fits"))).layer(http.clone()));
     is_client(TimeoutLayer::client(limit).layer(http.clone()));
     let fallback = || FallbackLayer::client(Fallback::new("fits"));
@@ -77,6 +81,8 @@ fn client_layers_fit_hyper_and_tonic() {
     let channel = tonic::transport::Endpoint::from_static("http://127.0.0.1:9").connect_lazy();
     let breaker = CircuitBreaker::builder("fits").build().unwrap();
     fits_tonic_client(breaker.layer().grpc_client().layer(channel.clone()));
+    let bulkhead = Bulkhead::new("fits").layer().grpc_client();
+    fits_tonic_client(bulkhead.layer(channel.clone()));
     fits_tonic_client(TimeoutLayer::grpc_client(limit).layer(channel.clone()));
     // All of them at once, as a client would have them.
     let stack = tower::ServiceBuilder::new()

@@ -1,0 +1,43 @@
+//! Bulkheads: so many calls at once, and no more.
+
+mod calls;
+mod ends;
+mod metrics;
+mod readiness;
+mod settings;
+
+use std::time::Duration;
+
+use http::Request;
+use tower_keep::{
+    bulkhead::{Bulkhead, BulkheadStats},
+    testing::ScriptedBody,
+};
+
+const SECOND: Duration = Duration::from_secs(1);
+
+fn bulkhead(limit: u32) -> Bulkhead {
+    named("bulkhead", limit)
+}
+
+fn named(name: &'static str, limit: u32) -> Bulkhead {
+    let builder = Bulkhead::builder(name).limit(limit);
+    builder.build().expect("valid settings")
+}
+
+fn request() -> Request<ScriptedBody> {
+    Request::new(ScriptedBody::new())
+}
+
+/// Done, failed, inconclusive, rejected, and still in flight.
+fn ends(stats: &BulkheadStats) -> [u64; 5] {
+    let in_flight = u64::from(stats.in_flight);
+    let BulkheadStats {
+        done,
+        failed,
+        inconclusive,
+        rejected,
+        ..
+    } = *stats;
+    [done, failed, inconclusive, rejected, in_flight]
+}
