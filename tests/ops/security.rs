@@ -431,3 +431,41 @@ async fn secrets_are_shown_nowhere() {
         }
     }
 }
+
+/// By HTTP/2 there is no `Host`: every login from a browser was refused as one of another origin.
+#[tokio::test]
+async fn login_works_over_http2() {
+    use hyper_util::{
+        rt::{TokioExecutor, TokioIo},
+        server::conn::auto,
+        service::TowerToHyperService,
+    };
+    let ops = Ops::builder("orders").build().expect("valid");
+    let app = axum::Router::new().nest_service("/ops", ops.console::<()>(access()));
+    let (client, server) = tokio::io::duplex(64 * 1_024);
+    tokio::spawn(async move {
+        let builder = auto::Builder::new(TokioExecutor::new());
+        let service = TowerToHyperService::new(app);
+        let _ = builder
+            .serve_connection(TokioIo::new(server), service)
+            .await;
+    });
+    let connecting =
+        hyper::client::conn::http2::handshake(TokioExecutor::new(), TokioIo::new(client));
+    let (mut sender, connection) = connecting.await.expect("HTTP/2");
+    tokio::spawn(connection);
+    let mut log_in = async |origin: &str| {
+        let request = http::Request::post("https://orders.example/ops/login")
+            .header("origin", origin)
+            .header("sec-fetch-site", "same-origin")
+            .header("content-type", "application/x-www-form-urlencoded")
+            .body(format!("token={}", OPERATOR.replace(' ', "+")));
+        let response = sender.send_request(request.expect("a request")).await;
+        response.expect("a response").status()
+    };
+    assert_eq!(
+        log_in("https://orders.example").await,
+        StatusCode::SEE_OTHER
+    );
+    assert_eq!(log_in("https://evil.example").await, StatusCode::FORBIDDEN);
+}

@@ -30,4 +30,3 @@ mod secret;
 mod sessions;
 
 pub use self::{builder::AccessBuilder, identity::Identity, policy::Access, role::Role};
-pub(super) use origin::is_same_origin;

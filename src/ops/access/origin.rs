@@ -1,37 +1,44 @@
 //! The origin of requests: the page itself, or another one.
 
-use http::{HeaderMap, header};
+use http::{HeaderMap, Uri, header};
 
 /// Returns whether a request that changes something, or opens a WebSocket, was sent by a page of the same origin, or by no page.
 ///
 /// Browsers send `Origin` with every POST and every WebSocket, and no page can change it. A request without one comes from
 /// a program, which has no cookies that it did not get itself; `Sec-Fetch-Site`, if it is there, must agree.
-pub(crate) fn is_same_origin(headers: &HeaderMap, trusted: &[Box<str>]) -> bool {
+pub(crate) fn is_same_origin(headers: &HeaderMap, uri: &Uri, trusted: &[Box<str>]) -> bool {
     let site = headers.get("sec-fetch-site").map(|site| site.as_bytes());
     let Some(origin) = headers.get(header::ORIGIN) else {
         return matches!(site, None | Some(b"same-origin" | b"none"));
     };
     // Several origins, or hosts, are no browser's.
-    let is_single = |name| headers.get_all(name).iter().count() == 1;
+    if headers.get_all(header::ORIGIN).iter().count() > 1 {
+        return false;
+    }
     let Ok(origin) = origin.to_str() else {
         return false;
     };
-    if !is_single(header::ORIGIN) {
-        return false;
-    }
     if trusted.iter().any(|trusted| **trusted == *origin) {
         return true;
     }
-    let host = headers
-        .get(header::HOST)
-        .filter(|_| is_single(header::HOST));
-    let host = host.and_then(|host| host.to_str().ok());
+    if headers.get_all(header::HOST).iter().count() > 1 {
+        return false;
+    }
+    let host = host(headers, uri);
     // The scheme is that of the proxy in front, which is not known here.
     let authority = origin.split_once("://").map(|(_, authority)| authority);
     let is_host = authority
         .zip(host)
         .is_some_and(|(authority, host)| is_same_authority(authority, host));
     is_host && matches!(site, None | Some(b"same-origin"))
+}
+
+/// Returns the host that a request is for, with its port: by HTTP/2 it is in the address, and there is no such header.
+pub(super) fn host<'a>(headers: &'a HeaderMap, uri: &'a Uri) -> Option<&'a str> {
+    match headers.get(header::HOST) {
+        Some(host) => host.to_str().ok(),
+        None => uri.authority().map(|authority| authority.as_str()),
+    }
 }
 
 /// Returns whether two authorities are the same but for the default port, which browsers leave out and some proxies add.
@@ -60,7 +67,26 @@ mod tests {
     }
 
     fn accepts(pairs: &[(&'static str, &'static str)]) -> bool {
-        is_same_origin(&headers(pairs), &["https://ops.example".into()])
+        is_same_origin(
+            &headers(pairs),
+            &Uri::from_static("/login"),
+            &["https://ops.example".into()],
+        )
+    }
+
+    #[test]
+    fn origin_must_be_the_host_that_http2_has_in_the_address() {
+        let uri = Uri::from_static("https://app.example:8443/login");
+        let accepts = |pairs: &[_]| is_same_origin(&headers(pairs), &uri, &[]);
+        assert!(accepts(&[("origin", "https://app.example:8443")]));
+        assert!(!accepts(&[("origin", "https://app.example")]));
+        assert!(!accepts(&[("origin", "https://evil.example:8443")]));
+        // The header is what a browser cannot change, either.
+        let both = [
+            ("origin", "https://app.example:8443"),
+            ("host", "other.example"),
+        ];
+        assert!(!accepts(&both));
     }
 
     #[test]
@@ -120,9 +146,9 @@ mod tests {
         let own = ("origin", "http://app.example");
         let mut all = headers(&[("host", "app.example"), own]);
         all.append("origin", "http://app.example".parse().expect("a value"));
-        assert!(!is_same_origin(&all, &[]));
+        assert!(!is_same_origin(&all, &Uri::from_static("/login"), &[]));
         let mut all = headers(&[("host", "app.example"), own]);
         all.append("host", "evil.example".parse().expect("a value"));
-        assert!(!is_same_origin(&all, &[]));
+        assert!(!is_same_origin(&all, &Uri::from_static("/login"), &[]));
     }
 }

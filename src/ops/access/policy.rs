@@ -4,14 +4,14 @@ use std::{
     time::Duration,
 };
 
-use http::{HeaderMap, header, request::Parts};
+use http::{HeaderMap, Uri, header, request::Parts};
 use tokio::time::Instant;
 
 use super::{
     AccessBuilder, Identity, Role,
     builder::SESSION_LIFETIME,
-    is_same_origin,
     login_codes::LoginCodes,
+    origin::{host, is_same_origin},
     secret::{Secret, new_secret},
     sessions::Sessions,
 };
@@ -148,13 +148,17 @@ impl Access {
     pub(crate) fn begin_session(
         &self,
         identity: Identity,
-        headers: &HeaderMap,
+        (headers, uri): (&HeaderMap, &Uri),
         now: Instant,
     ) -> Result<String, getrandom::Error> {
         let secret = new_secret()?;
         self.lock_sessions().insert(&secret, identity, now);
         let seconds = self.0.policy.session_lifetime.as_secs();
-        let secure = if is_loopback(headers) { "" } else { "; Secure" };
+        let secure = if is_loopback(host(headers, uri)) {
+            ""
+        } else {
+            "; Secure"
+        };
         // Without a path it holds for the folder of the login, which is where the console is mounted.
         Ok(format!(
             "{COOKIE}={secret}; HttpOnly; SameSite=Strict; Max-Age={seconds}{secure}"
@@ -170,8 +174,8 @@ impl Access {
     }
 
     /// Returns whether a page of this origin may change something.
-    pub(crate) fn accepts_origin(&self, headers: &HeaderMap) -> bool {
-        is_same_origin(headers, &self.0.policy.trusted_origins)
+    pub(crate) fn accepts_origin(&self, headers: &HeaderMap, uri: &Uri) -> bool {
+        is_same_origin(headers, uri, &self.0.policy.trusted_origins)
     }
 
     fn lock_sessions(&self) -> MutexGuard<'_, Sessions> {
@@ -213,10 +217,7 @@ fn session_cookie(headers: &HeaderMap) -> Option<&str> {
 
 /// Returns whether the browser asked for this machine itself, where there is no TLS. A remote caller who claims so gets a cookie
 /// that its own browser sends without TLS, which harms nobody else.
-fn is_loopback(headers: &HeaderMap) -> bool {
-    let host = headers
-        .get(header::HOST)
-        .and_then(|host| host.to_str().ok());
+fn is_loopback(host: Option<&str>) -> bool {
     host.is_some_and(|host| {
         let name = match host.rsplit_once(':') {
             Some((name, port)) if port.bytes().all(|byte| byte.is_ascii_digit()) => name,
@@ -291,7 +292,7 @@ mod tests {
         let access = access();
         let now = Instant::now();
         let operator = Identity::new(Role::Operator);
-        let cookie = access.begin_session(operator, &HeaderMap::new(), now);
+        let cookie = access.begin_session(operator, (&HeaderMap::new(), &Uri::default()), now);
         let cookie = cookie.expect("random numbers");
         assert!(
             cookie.ends_with("; HttpOnly; SameSite=Strict; Max-Age=43200; Secure"),
@@ -321,8 +322,8 @@ mod tests {
         ] {
             let headers = [(header::HOST, host.parse().expect("a value"))];
             let headers = headers.into_iter().collect();
-            let cookie =
-                access().begin_session(Identity::new(Role::Viewer), &headers, Instant::now());
+            let head = (&headers, &Uri::default());
+            let cookie = access().begin_session(Identity::new(Role::Viewer), head, Instant::now());
             let cookie = cookie.expect("random numbers");
             assert_eq!(cookie.ends_with("; Secure"), secure, "{host}");
         }

@@ -23,7 +23,9 @@ pub(super) async fn require_identity(
     };
     let changes_something = !matches!(parts.method, Method::GET | Method::HEAD);
     let opens_socket = parts.headers.contains_key(header::UPGRADE);
-    if (changes_something || opens_socket) && !state.access.accepts_origin(&parts.headers) {
+    if (changes_something || opens_socket)
+        && !state.access.accepts_origin(&parts.headers, &parts.uri)
+    {
         return Problem::foreign_origin().into_response();
     }
     parts.extensions.insert(identity);

@@ -26,7 +26,7 @@ pub(super) async fn link(
         return Ok(page::login_page(StatusCode::OK));
     };
     match state.access.redeem_code(code, Instant::now()) {
-        Some(identity) => begin(&state, identity, &headers),
+        Some(identity) => begin(&state, identity, (&headers, &uri)),
         None => Err(failure(&state, "the link was used already, or is too old").await),
     }
 }
@@ -35,14 +35,15 @@ pub(super) async fn link(
 pub(super) async fn token(
     State(state): State<ApiState>,
     headers: HeaderMap,
+    uri: Uri,
     body: Body,
 ) -> ApiResult<Response> {
-    if !state.access.accepts_origin(&headers) {
+    if !state.access.accepts_origin(&headers, &uri) {
         return Err(Problem::foreign_origin());
     }
     let token = body.form_field("token")?.unwrap_or_default();
     match state.access.identify_token(token.trim()) {
-        Some(identity) => begin(&state, identity, &headers),
+        Some(identity) => begin(&state, identity, (&headers, &uri)),
         None => Err(failure(&state, "the token is unknown").await),
     }
 }
@@ -52,11 +53,9 @@ pub(super) async fn logout(State(state): State<ApiState>, headers: HeaderMap) ->
     see_console(state.access.end_session(&headers))
 }
 
-fn begin(state: &ApiState, identity: Identity, headers: &HeaderMap) -> ApiResult<Response> {
+fn begin(state: &ApiState, identity: Identity, head: (&HeaderMap, &Uri)) -> ApiResult<Response> {
     let role = identity.role().as_str();
-    let cookie = state
-        .access
-        .begin_session(identity, headers, Instant::now());
+    let cookie = state.access.begin_session(identity, head, Instant::now());
     let cookie = cookie.map_err(|_| {
         let detail = "the system has no random numbers";
         Problem::new(StatusCode::SERVICE_UNAVAILABLE, detail)
