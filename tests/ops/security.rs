@@ -469,3 +469,25 @@ async fn login_works_over_http2() {
     );
     assert_eq!(log_in("https://evil.example").await, StatusCode::FORBIDDEN);
 }
+
+/// A stranger could hold a connection and a task for as long as it liked.
+#[tokio::test(start_paused = true)]
+async fn body_that_does_not_arrive_is_not_waited_for() {
+    use http_body_util::BodyExt;
+    use tower::ServiceExt;
+    let ops = Ops::builder("orders").build().expect("valid");
+    let body = futures_util::stream::pending::<Result<bytes::Bytes, std::io::Error>>();
+    let request = http::Request::post("/login")
+        .header("content-type", "application/x-www-form-urlencoded")
+        .body(axum::body::Body::from_stream(body));
+    let begun = tokio::time::Instant::now();
+    let response = ops
+        .console::<()>(access())
+        .oneshot(request.expect("a request"))
+        .await;
+    let response = response.expect("infallible");
+    assert!(begun.elapsed() < std::time::Duration::from_secs(11));
+    let (parts, body) = response.into_parts();
+    let body = body.collect().await.expect("a whole body").to_bytes();
+    problem(&Response::from_parts(parts, body), 408);
+}

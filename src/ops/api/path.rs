@@ -1,10 +1,13 @@
 //! Parameters of the path, and bodies.
 
+use std::time::Duration;
+
 use axum::{
     body::Bytes,
     extract::{FromRequest, FromRequestParts, RawPathParams, Request},
 };
 use http::{HeaderMap, StatusCode, header, request::Parts};
+use tokio::time::timeout;
 
 use super::problem::{ApiResult, Problem};
 use crate::ops::members::Members;
@@ -13,6 +16,8 @@ use crate::ops::members::Members;
 const MAX_PARAM: usize = 512;
 /// The longest body of a request, in bytes.
 pub(super) const MAX_BODY: usize = 4 * 1_024;
+/// The time for a body to arrive: long for a few kilobytes, and short for a stranger who sends none.
+const BODY_LIMIT: Duration = Duration::from_secs(10);
 
 /// The parameters of the path, those of where the console is mounted included.
 pub(super) struct PathParams(RawPathParams);
@@ -91,7 +96,13 @@ impl<S: Send + Sync> FromRequest<S> for Body {
 
     async fn from_request(request: Request, state: &S) -> ApiResult<Self> {
         let headers = request.headers().clone();
-        match Bytes::from_request(request, state).await {
+        let arrived = timeout(BODY_LIMIT, Bytes::from_request(request, state)).await;
+        let arrived = arrived.map_err(|_| {
+            let seconds = BODY_LIMIT.as_secs();
+            let detail = format!("the body did not arrive within {seconds} seconds");
+            Problem::new(StatusCode::REQUEST_TIMEOUT, detail)
+        })?;
+        match arrived {
             Ok(bytes) => Ok(Body { headers, bytes }),
             Err(error) if error.status() == StatusCode::PAYLOAD_TOO_LARGE => {
                 let detail = format!("the body has more than {MAX_BODY} bytes");
