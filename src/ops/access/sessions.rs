@@ -4,7 +4,8 @@ use tokio::time::Instant;
 
 use super::{Identity, secret::Secret};
 
-/// The most sessions. More would be many operators of one process; the oldest ends for a new one.
+/// The most sessions. More would be many operators of one process; the oldest ends for a new one, but no operator's for a viewer's
+/// while there is one of a viewer.
 const MAX_SESSIONS: usize = 256;
 
 /// The sessions of those who have logged in, the oldest first.
@@ -32,7 +33,9 @@ impl Sessions {
     pub(super) fn insert(&mut self, secret: &str, identity: Identity, now: Instant) {
         self.sessions.retain(|session| session.ends > now);
         if self.sessions.len() == MAX_SESSIONS {
-            self.sessions.pop_front();
+            let mut oldest = self.sessions.iter();
+            let oldest = oldest.position(|session| session.identity.role() <= identity.role());
+            self.sessions.remove(oldest.unwrap_or(0));
         }
         self.sessions.push_back(Session {
             secret: Secret::new(secret),
@@ -104,5 +107,23 @@ mod tests {
         // Those that have ended make room for themselves.
         sessions.insert("later", identity(), now + HOUR);
         assert_eq!(sessions.sessions.len(), 1);
+    }
+
+    /// Whoever had the token of a viewer could log all operators out.
+    #[test]
+    fn session_of_an_operator_does_not_end_for_those_of_viewers() {
+        let now = Instant::now();
+        let mut sessions = Sessions::new(HOUR);
+        for n in 0..10 {
+            sessions.insert(&format!("operator {n}"), Identity::new(Role::Operator), now);
+        }
+        for n in 0..2 * MAX_SESSIONS {
+            sessions.insert(&n.to_string(), identity(), now);
+        }
+        assert_eq!(sessions.sessions.len(), MAX_SESSIONS);
+        assert!((0..10).all(|n| sessions.find(&format!("operator {n}"), now).is_some()));
+        // One of an operator ends the oldest of all.
+        sessions.insert("another", Identity::new(Role::Operator), now);
+        assert!(sessions.find("operator 0", now).is_none());
     }
 }
