@@ -28,6 +28,7 @@ async fn browse(app: Router, path: &str) -> (String, StatusCode) {
             "relative: {location}"
         );
         let folder = &path[..=path.rfind('/').expect("a slash")];
+        let location = location.strip_prefix("./").unwrap_or(location);
         path = format!("{folder}{location}");
     }
     panic!("it redirects for ever: {path}")
@@ -109,5 +110,19 @@ async fn login_leads_to_the_page_wherever_it_is() {
         let page = fetch(address, page.body(String::new()).expect("a request")).await;
         assert_eq!(page.status(), StatusCode::OK);
         assert!(String::from_utf8_lossy(page.body()).contains("assets/app-"));
+    }
+}
+
+/// Below a parameter, `https:evil.example` led a browser that has a session to that host.
+#[tokio::test]
+async fn redirect_to_the_page_leads_to_no_other_host() {
+    let (_ops, console) = console();
+    let app = Router::new().nest_service("/{name}", console);
+    let address = serve(app).await;
+    for path in ["/https:evil.example", "/javascript:alert(1)", "/acme"] {
+        let request = Request::get(path).header("authorization", format!("Bearer {VIEWER}"));
+        let response = fetch(address, request.body(String::new()).expect("a request")).await;
+        let location = response.headers()["location"].to_str().expect("text");
+        assert_eq!(location, format!(".{path}/index.html"));
     }
 }

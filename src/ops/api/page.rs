@@ -33,8 +33,8 @@ async fn asset(params: PathParams) -> ApiResult<Response> {
 async fn folder(OriginalUri(original): OriginalUri) -> Response {
     match original.path().rsplit('/').next() {
         None | Some("") => page(assets::index()),
-        // Relative, since a proxy may have removed a prefix.
-        Some(last) => see(StatusCode::PERMANENT_REDIRECT, &format!("{last}/{INDEX}")),
+        // Relative, since a proxy may have removed a prefix; with a dot, or a name with a colon would be a scheme.
+        Some(last) => see(StatusCode::PERMANENT_REDIRECT, &format!("./{last}/{INDEX}")),
     }
 }
 
