@@ -6,7 +6,7 @@ use tokio::time::Instant;
 
 use super::{
     core::Core,
-    guards::{Hold, HoldAction},
+    guards::{Hold, HoldAction, HoldEnd},
     journal::{Event, EventKind, Severity},
 };
 use crate::{
@@ -134,10 +134,12 @@ pub(super) fn end_holds(core: &Core, now: Instant) {
     let ended = core.holds().take_ended(now);
     for hold in ended {
         let word = hold.action.as_str();
-        let text = match hold.end() {
-            true => format!("{word} has ended: its time is over"),
-            false => format!("{word} has ended: the guard is gone"),
+        let reason = match hold.end() {
+            HoldEnd::Held => "its time is over",
+            HoldEnd::Changed => "the guard was changed meanwhile",
+            HoldEnd::Gone => "the guard is gone",
         };
+        let text = format!("{word} has ended: {reason}");
         let after = GuardMode::of(&hold.kind, &hold.name).map(GuardMode::words);
         let event = Event::new(EventKind::Control, Severity::Info, &hold.name, text);
         let event = event.with("kind", &*hold.kind).with("action", word);
@@ -168,9 +170,15 @@ fn apply(
     if begin.is_some_and(|action| !has_action(kind, name, action)) {
         return Err(NotControlled::NoGuard);
     }
+    // What was there before the first of several holds, unless somebody else has changed the guard since.
+    let in_force = held.as_ref().filter(|hold| hold.find() == HoldEnd::Held);
+    let before = in_force.map_or(before, |hold| hold.before);
     if let Some(hold) = &held {
         core.holds().remove(kind, name);
-        hold.end();
+        // The same again goes on, without a moment in between.
+        if !matches!(control, Control::Hold(action, _) if action == hold.action) {
+            hold.end();
+        }
     }
     if let Some(action) = begin {
         registry::act(kind, name, action);
@@ -180,8 +188,7 @@ fn apply(
             kind: kind.into(),
             name: name.into(),
             action,
-            // What was there before the first of several holds.
-            before: held.map_or(before, |hold| hold.before),
+            before,
             until: now + time,
             until_at: SystemTime::now() + time,
         });
@@ -205,17 +212,22 @@ pub(super) struct GuardMode {
 }
 
 impl GuardMode {
+    /// Returns those of the guards of this kind and name.
+    pub(super) fn all(kind: &str, name: &str) -> Vec<Self> {
+        let all = registry::snapshots();
+        let meant = all
+            .iter()
+            .filter(|guard| guard.kind() == kind && guard.name() == name);
+        let modes = meant.map(|guard| GuardMode {
+            state: guard.state(),
+            is_shadow: matches!(guard.stat("mode"), Some(Stat::Text(mode)) if mode == "shadow"),
+        });
+        modes.collect()
+    }
+
     /// Returns that of the first guard of this kind and name.
     fn of(kind: &str, name: &str) -> Option<Self> {
-        let all = registry::snapshots();
-        let found = all
-            .iter()
-            .find(|guard| guard.kind() == kind && guard.name() == name)?;
-        let is_shadow = matches!(found.stat("mode"), Some(Stat::Text(mode)) if mode == "shadow");
-        Some(GuardMode {
-            state: found.state(),
-            is_shadow,
-        })
+        GuardMode::all(kind, name).into_iter().next()
     }
 
     fn words(self) -> String {

@@ -358,3 +358,47 @@ async fn settings_refuse_what_a_guard_cannot_have() {
     assert_eq!(breaker.settings(), before);
     assert!(guards.journal(name).is_empty());
 }
+
+/// Between the end of the first hold and the begin of the second, calls were let through to what was held back.
+#[tokio::test(start_paused = true)]
+async fn hold_that_is_made_longer_has_no_gap() {
+    let guards = Guards::start();
+    let breaker = CircuitBreaker::new("control-longer");
+    let mut transitions = breaker.subscribe();
+    let hold = |seconds| json!({"action": "hold_open", "seconds": seconds, "reason": "x"});
+    guards.act("control-longer", hold(60)).await;
+    seconds(30).await;
+    assert_eq!(guards.act("control-longer", hold(60)).await, StatusCode::OK);
+    seconds(59).await;
+    assert!(breaker.is_rejecting());
+    seconds(2).await;
+    assert!(!breaker.is_rejecting());
+    let mut seen = Vec::new();
+    while let Ok(transition) = transitions.try_recv() {
+        seen.push(transition.to.as_str());
+    }
+    assert_eq!(seen, ["forced_open", "closed"]);
+}
+
+/// The end of a hold took back what the application had set since.
+#[tokio::test(start_paused = true)]
+async fn hold_ends_only_what_it_has_set() {
+    let guards = Guards::start();
+    let breaker = CircuitBreaker::new("control-since");
+    let hold = |action| json!({"action": action, "seconds": 60, "reason": "x"});
+    guards.act("control-since", hold("hold_closed")).await;
+    breaker.force_open();
+    seconds(61).await;
+    assert_eq!(breaker.state().as_str(), "forced_open");
+    let last = guards.journal("control-since").pop();
+    let text = "hold_closed has ended: the guard was changed meanwhile";
+    assert_eq!(last, Some(line(text, "", "forced_open")));
+    breaker.set_shadow(true);
+    guards.act("control-since", hold("hold_closed")).await;
+    // Another guard of this name is none that was held.
+    drop(breaker);
+    let breaker = CircuitBreaker::new("control-since");
+    breaker.force_open();
+    seconds(61).await;
+    assert_eq!(breaker.state().as_str(), "forced_open");
+}

@@ -8,6 +8,17 @@ use crate::{
     registry::{self, GuardAction},
 };
 
+/// The state of a guard at the end of a hold.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum HoldEnd {
+    /// The guard as it was held. It is as it was before.
+    Held,
+    /// A guard that somebody else has changed since, or another one of this name. It stays so.
+    Changed,
+    /// There is no guard.
+    Gone,
+}
+
 /// A state that an operator has set for a time.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Hold {
@@ -22,9 +33,23 @@ pub(crate) struct Hold {
 }
 
 impl Hold {
-    /// Makes the guard as it was before, and returns whether there is one.
-    pub(crate) fn end(&self) -> bool {
-        registry::act(&self.kind, &self.name, self.end_action()) > 0
+    /// Makes the guard as it was before, if it is as it was held.
+    pub(crate) fn end(&self) -> HoldEnd {
+        let found = self.find();
+        if found == HoldEnd::Held {
+            registry::act(&self.kind, &self.name, self.end_action());
+        }
+        found
+    }
+
+    /// Returns whether the guard is as it was held.
+    pub(crate) fn find(&self) -> HoldEnd {
+        let modes = GuardMode::all(&self.kind, &self.name);
+        match modes.iter().any(|mode| self.action.is_in_force(*mode)) {
+            true => HoldEnd::Held,
+            false if modes.is_empty() => HoldEnd::Gone,
+            false => HoldEnd::Changed,
+        }
     }
 
     /// Returns what ends the hold: a guard that the application itself had forced, or put into shadow mode, stays so.

@@ -1,7 +1,7 @@
 use tokio::time::Instant;
 
 use super::Hold;
-use crate::registry::GuardAction;
+use crate::{ops::control::GuardMode, registry::GuardAction};
 
 /// The most guards that are held at once.
 const MAX_HOLDS: usize = 1_000;
@@ -27,6 +27,15 @@ impl HoldAction {
             HoldAction::Open => "hold_open",
             HoldAction::Closed => "hold_closed",
             HoldAction::Shadow => "shadow",
+        }
+    }
+
+    /// Returns whether a guard is in the state that the hold sets.
+    pub(super) fn is_in_force(self, mode: GuardMode) -> bool {
+        match self {
+            HoldAction::Open => mode.state == "forced_open",
+            HoldAction::Closed => mode.state == "disabled",
+            HoldAction::Shadow => mode.is_shadow,
         }
     }
 
@@ -91,7 +100,7 @@ mod tests {
     use std::time::{Duration, SystemTime};
 
     use super::*;
-    use crate::{CircuitBreaker, breaker::CircuitState, ops::control::GuardMode};
+    use crate::{CircuitBreaker, breaker::CircuitState};
 
     const MINUTE: Duration = Duration::from_secs(60);
 

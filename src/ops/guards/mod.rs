@@ -6,6 +6,6 @@ mod holds;
 
 pub(super) use self::{
     history::{GuardHistory, SeenTransition},
-    hold::Hold,
+    hold::{Hold, HoldEnd},
     holds::{HoldAction, Holds},
 };
