@@ -162,7 +162,8 @@ impl OpsBuilder {
         self
     }
 
-    /// Sets how many events the journal keeps, 1 to 1,000,000. Default: 10,000, which take about 5 MB.
+    /// Sets how many events the journal keeps, 1 to 1,000,000; of those that operators caused, a tenth more. Default: 10,000, which
+    /// take about 5 MB.
     #[must_use]
     pub fn max_events(mut self, events: usize) -> Self {
         self.max_events = events;

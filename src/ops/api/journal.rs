@@ -38,5 +38,5 @@ pub(in crate::ops) fn latest(journal: &Journal) -> Value {
 fn page(journal: &Journal, events: &[std::sync::Arc<Event>]) -> Value {
     let events: Vec<Value> = events.iter().map(|event| event.to_json()).collect();
     let dropped = journal.dropped();
-    json!({"events": events, "dropped": dropped, "oldest": dropped + 1, "last": journal.last()})
+    json!({"events": events, "dropped": dropped, "oldest": journal.oldest(), "last": journal.last()})
 }

@@ -7,7 +7,10 @@ use std::{
 
 use tokio::sync::watch;
 
-use super::{Event, JournalEvents};
+use super::{Event, EventKind, JournalEvents};
+
+/// The events for which one more is kept of those that operators caused. The rest may be caused by anybody.
+const EVENTS_PER_KEPT: usize = 10;
 
 /// An ordered, bounded, numbered list of events; see the [module](super).
 #[derive(Clone)]
@@ -15,13 +18,47 @@ pub struct Journal(Arc<Shared>);
 
 struct Shared {
     max: usize,
-    events: Mutex<VecDeque<Arc<Event>>>,
+    events: Mutex<Events>,
     /// The number of the last event.
     last: watch::Sender<u64>,
 }
 
+/// The events, in the order of their numbers.
+#[derive(Default)]
+struct Events {
+    /// Older events of operators.
+    kept: VecDeque<Arc<Event>>,
+    /// All since the first of them.
+    latest: VecDeque<Arc<Event>>,
+}
+
+impl Events {
+    fn push(&mut self, event: Event, max: usize) {
+        if self.latest.len() == max
+            && let Some(oldest) = self.latest.pop_front()
+            && matches!(oldest.kind(), EventKind::Control | EventKind::LogLevel)
+        {
+            if self.kept.len() >= max / EVENTS_PER_KEPT {
+                self.kept.pop_front();
+            }
+            self.kept.push_back(oldest);
+        }
+        self.latest.push_back(Arc::new(event));
+    }
+
+    fn after(&self, seq: u64) -> impl DoubleEndedIterator<Item = &Arc<Event>> {
+        let after = |events: &VecDeque<Arc<Event>>| events.partition_point(|each| each.seq <= seq);
+        let (kept, latest) = (after(&self.kept), after(&self.latest));
+        self.kept.range(kept..).chain(self.latest.range(latest..))
+    }
+
+    fn len(&self) -> usize {
+        self.kept.len() + self.latest.len()
+    }
+}
+
 impl Journal {
-    /// Creates a journal of at most so many events, at least one.
+    /// Creates a journal of at most so many events, at least one, and of a tenth more that operators caused.
     ///
     /// ```
     /// use tower_keep::ops::journal::Journal;
@@ -46,10 +83,7 @@ impl Journal {
         let mut events = self.lock();
         let seq = *self.0.last.borrow() + 1;
         (event.seq, event.at) = (seq, at);
-        if events.len() == self.0.max {
-            events.pop_front();
-        }
-        events.push_back(Arc::new(event));
+        events.push(event, self.0.max);
         // Under the lock, so that numbers come in order. It wakes tasks and runs nothing of theirs.
         self.0.last.send_replace(seq);
         seq
@@ -74,11 +108,7 @@ impl Journal {
         filter: impl Fn(&Event) -> bool,
     ) -> Vec<Arc<Event>> {
         // A copy of the references: the filter runs without the lock.
-        let later: Vec<_> = {
-            let events = self.lock();
-            let skip = events.partition_point(|event| event.seq <= seq);
-            events.range(skip..).cloned().collect()
-        };
+        let later: Vec<_> = self.lock().after(seq).cloned().collect();
         let found = later.into_iter().filter(|event| filter(event));
         found.take(limit).collect()
     }
@@ -96,7 +126,7 @@ impl Journal {
     /// assert_eq!(latest.iter().map(|event| event.seq()).collect::<Vec<_>>(), [2, 3]);
     /// ```
     pub fn latest(&self, limit: usize, filter: impl Fn(&Event) -> bool) -> Vec<Arc<Event>> {
-        let all: Vec<_> = self.lock().iter().cloned().collect();
+        let all: Vec<_> = self.lock().after(0).cloned().collect();
         let found = all.into_iter().rev().filter(|event| filter(event));
         let mut found: Vec<_> = found.take(limit).collect();
         found.reverse();
@@ -114,12 +144,18 @@ impl Journal {
         *self.0.last.borrow() - events.len() as u64
     }
 
+    /// Returns the number from which on all events are there.
+    pub(in crate::ops) fn oldest(&self) -> u64 {
+        let events = self.lock();
+        *self.0.last.borrow() - events.latest.len() as u64 + 1
+    }
+
     /// Subscribes to all later events.
     pub fn subscribe(&self) -> JournalEvents {
         JournalEvents::new(self.clone(), self.0.last.subscribe())
     }
 
-    fn lock(&self) -> MutexGuard<'_, VecDeque<Arc<Event>>> {
+    fn lock(&self) -> MutexGuard<'_, Events> {
         let events = &self.0.events;
         events.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -137,7 +173,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::ops::journal::{EventKind, Severity};
+    use crate::ops::journal::Severity;
 
     fn event(text: &str) -> Event {
         Event::new(EventKind::Custom, Severity::Info, "test", text)
@@ -157,6 +193,29 @@ mod tests {
         assert_eq!(page(4, 10), [6, 8, 10]);
         assert!(page(10, 10).is_empty() && page(u64::MAX, 10).is_empty());
         assert_eq!(format!("{journal:?}"), "Journal { last: 10, .. }");
+    }
+
+    /// An outage, or a stranger who causes errors, pushed out what operators had done.
+    #[test]
+    fn journal_keeps_what_operators_did_for_longer() {
+        let journal = Journal::new(20);
+        let control = || Event::new(EventKind::Control, Severity::Warning, "ledger", "hold_open");
+        for _ in 0..4 {
+            journal.record(control());
+            (0..3).for_each(|_| _ = journal.record(event("x")));
+        }
+        (0..100).for_each(|_| _ = journal.record(event("x")));
+        let kept = journal.after(0, 100, |event| event.kind() == EventKind::Control);
+        assert_eq!(
+            kept.iter().map(|event| event.seq()).collect::<Vec<_>>(),
+            [9, 13]
+        );
+        assert_eq!(journal.after(9, 100, |_| true).len(), 21);
+        assert_eq!(journal.latest(22, |_| true)[0].seq(), 9);
+        assert_eq!(
+            (journal.oldest(), journal.dropped(), journal.last()),
+            (97, 94, 116)
+        );
     }
 
     proptest! {

@@ -4,7 +4,8 @@
 //! list, in the order in which they were recorded. [`Journal::after`] reads it from a number on, so that a reader who was
 //! away misses nothing that is still there.
 //!
-//! Everything is bounded: the number of events (the oldest are dropped, and counted) and the length of each text.
+//! Everything is bounded: the number of events (the oldest are dropped, and counted) and the length of each text. What operators
+//! did stays longer than the rest, since an outage, or whoever can cause errors, fills the list.
 //!
 //! # Clones
 //!
