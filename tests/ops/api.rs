@@ -149,8 +149,9 @@ async fn status_has_calls_of_all_protocols_together() {
             "{value} {expected} {calls}"
         );
     };
-    // Six seconds of ten.
-    about(&calls["per_second"], 60.0);
+    // In the six seconds for which there is a history, and those that this test takes.
+    let per_second = calls["per_second"].as_f64().expect("a number");
+    assert!((70.0..=100.0).contains(&per_second), "{calls}");
     about(&calls["error_ratio"], 0.2);
     // Two of ten are HTTP calls.
     about(&calls["p50_seconds"], 0.4);
@@ -260,7 +261,11 @@ async fn bad_input_is_a_problem_that_names_the_field() {
 #[tokio::test]
 async fn health_document_is_in_the_form_that_is_accepted() {
     let (console, _breakers) = console().await;
-    until(|| console.ops.health().snapshot().status == HealthStatus::Healthy).await;
+    let mut health = console.ops.health().watch();
+    let is_healthy = health
+        .wait_for(|latest| latest.status == HealthStatus::Healthy)
+        .await;
+    drop(is_healthy.expect("the console holds it"));
     for (accept, query, content_type, part) in [
         ("*/*", "", "application/health+json", "\"pass\""),
         (

@@ -1,4 +1,4 @@
-use std::{net::SocketAddr, time::Duration};
+use std::net::SocketAddr;
 
 use axum::Router;
 use bytes::Bytes;
@@ -167,15 +167,4 @@ pub fn problem(response: &Response<Bytes>, status: u16) -> Value {
     assert_eq!(problem["status"], status);
     super::schema::check(&openapi(), "Problem", &problem);
     problem
-}
-
-/// Waits for a condition that another task makes true.
-pub async fn until(mut condition: impl FnMut() -> bool) {
-    let waiting = async {
-        while !condition() {
-            tokio::time::sleep(Duration::from_millis(10)).await;
-        }
-    };
-    let waited = tokio::time::timeout(Duration::from_secs(30), waiting).await;
-    waited.expect("it becomes true");
 }

@@ -70,13 +70,15 @@ pub(super) fn rows(
     }
     let failed = ask(all().filter(source.failed.clone()), Aggregation::Count);
     let quantiles = [0.5, 0.95, 0.99].map(|q| ask(all(), Aggregation::Quantile(q)));
+    // A process that has just started had all these calls in less time.
+    let seconds = whole.min(recorder.covered()).as_secs_f64().max(1.0);
     let trend = Query::new(source.metric).step(whole / TREND);
     let trend = ask(trend, Aggregation::Rate);
     let row = |labels: Labels, count: f64| {
         let failed = last(&failed, &labels).unwrap_or(0.0);
         let [p50, p95, p99] = [0, 1, 2].map(|at| last(&quantiles[at], &labels));
         let figures = json!({
-            "calls_per_second": count / whole.as_secs_f64(),
+            "calls_per_second": count / seconds,
             "error_ratio": failed / count,
             "p50_seconds": p50, "p95_seconds": p95, "p99_seconds": p99,
             "trend": points(&trend, &labels),

@@ -150,11 +150,13 @@ fn calls(core: &Core) -> Value {
     let failed = served().filter(Filter::one_of("outcome", FAILED));
     let failed = present(failed, Aggregation::Count);
     let quantile = |q| present(durations(), Aggregation::Quantile(q));
+    // A process that has just started had all these calls in less time.
+    let seconds = PRESENT.min(recorder.covered()).as_secs_f64().max(1.0);
     let ratio = all
         .filter(|all| *all > 0.0)
         .map(|all| failed.unwrap_or(0.0) / all);
     json!({
-        "per_second": all.map(|all| all / PRESENT.as_secs_f64()),
+        "per_second": all.map(|all| all / seconds),
         "error_ratio": ratio,
         "p50_seconds": quantile(0.5),
         "p95_seconds": quantile(0.95),

@@ -113,6 +113,11 @@ impl Recorder {
         ticker.tick(second);
     }
 
+    /// Returns the time since the first tick, for which there can be a history.
+    pub(in crate::ops) fn covered(&self) -> std::time::Duration {
+        std::time::Duration::from_secs(self.0.ticker().covered())
+    }
+
     /// Renders all metrics.
     pub fn render(&self, format: Format) -> String {
         let families = self.0.rendered_families();

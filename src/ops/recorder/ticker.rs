@@ -13,6 +13,8 @@ const REVIEW_TICKS: u32 = 60;
 const MAX_SWAPS: usize = 16;
 /// A series gets the history of another if it has this many times its traffic.
 const SWAP_RATIO: u64 = 2;
+/// A clock that is set back by more seconds than this begins a new history: until it was where it had been, there would be none.
+const MAX_SET_BACK: u64 = 60;
 /// More events than this between two comparisons, and threads get numbers of their own.
 const BUSY: u64 = 120_000;
 
@@ -22,6 +24,7 @@ pub(super) struct Ticker {
     numbers: Group,
     histograms: Group,
     ticks: u32,
+    first: Option<u64>,
     last: Option<u64>,
 }
 
@@ -46,6 +49,12 @@ impl Ticker {
         self.last
     }
 
+    /// Returns the seconds from the first tick to the last one.
+    pub(super) fn covered(&self) -> u64 {
+        let covered = self.last.zip(self.first);
+        covered.map_or(0, |(last, first)| last - first + 1)
+    }
+
     /// Adds series that are new since the last tick.
     pub(super) fn admit(&mut self, new: Vec<Arc<Series>>, limits: &Limits) {
         for series in new {
@@ -60,6 +69,13 @@ impl Ticker {
     }
 
     pub(super) fn tick(&mut self, second: u64) {
+        if self
+            .last
+            .is_some_and(|last| second.saturating_add(MAX_SET_BACK) < last)
+        {
+            self.forget();
+        }
+        self.first = Some(self.first.map_or(second, |first| first.min(second)));
         self.last = self.last.max(Some(second));
         for series in self.numbers.tracked.iter().chain(&self.histograms.tracked) {
             if let Some(tracked) = &mut *series.tracked_mut() {
@@ -71,6 +87,18 @@ impl Ticker {
             self.ticks = 0;
             self.numbers.review();
             self.histograms.review();
+        }
+    }
+}
+
+impl Ticker {
+    /// Forgets all history.
+    fn forget(&mut self) {
+        (self.first, self.last) = (None, None);
+        for series in self.numbers.tracked.iter().chain(&self.histograms.tracked) {
+            if let Some(tracked) = &mut *series.tracked_mut() {
+                tracked.forget();
+            }
         }
     }
 }
@@ -159,6 +187,7 @@ mod tests {
     use crate::ops::recorder::{
         bounds::Bounds, counter_cell::CounterCell, histogram_cell::HistogramCell, pulse::Pulse,
     };
+    use crate::ops::series::SeriesHistory;
 
     fn counter() -> (Arc<Series>, Arc<CounterCell>) {
         let cell = Arc::new(CounterCell::default());
@@ -196,6 +225,33 @@ mod tests {
         assert_eq!(
             series.iter().map(is_tracked).collect::<Vec<_>>(),
             [true, true, false]
+        );
+    }
+
+    /// A clock that was set to the next year, and then back, ended all history until that year.
+    #[test]
+    fn history_begins_anew_after_a_clock_that_was_set_back() {
+        let mut ticker = Ticker::default();
+        let (series, cell) = counter();
+        ticker.admit(vec![series.clone()], &limits(1, 0));
+        let mut tick = |second, expected| {
+            cell.increment(1);
+            ticker.tick(second);
+            assert_eq!((ticker.last(), ticker.covered()), expected);
+        };
+        tick(1_000, (Some(1_000), 1));
+        tick(9_000, (Some(9_000), 8_001));
+        tick(8_940, (Some(9_000), 8_001));
+        tick(1_003, (Some(1_003), 1));
+        tick(1_004, (Some(1_004), 2));
+        let tracked = series.tracked();
+        let SeriesHistory::Counter(ring) = tracked.as_ref().expect("tracked").history() else {
+            panic!("a counter")
+        };
+        let added = |second| ring.point(0, second).map(|(point, _)| point.get());
+        assert_eq!(
+            [1_000, 1_003, 1_004, 9_000].map(added),
+            [None, Some(1), Some(1), None]
         );
     }
 

@@ -69,6 +69,12 @@ impl Tracked {
         &self.history
     }
 
+    /// Forgets the history, which goes on with what is added from now on.
+    pub(super) fn forget(&mut self) {
+        let last = std::mem::replace(&mut self.last, Last::Counter(0));
+        *self = Tracked::new(last);
+    }
+
     /// Moves what was added since the last tick into the history.
     pub(super) fn tick(&mut self, second: u64, cell: &Cell) {
         let events = match (cell, &mut self.last, &mut self.history) {
