@@ -1,5 +1,7 @@
 use std::time::SystemTime;
 
+use tokio::time::Instant;
+
 use super::{
     Ops,
     core::{About, Core, CoreOptions},
@@ -197,6 +199,7 @@ impl OpsBuilder {
             instance: self.instance.or_else(|| hostname().map(Into::into)),
             environment: self.environment,
             started_at: SystemTime::now(),
+            started: Instant::now(),
         };
         Ok(Ops::new(Core::new(
             about,

@@ -28,6 +28,8 @@ pub(super) struct About {
     pub(super) instance: Option<Label>,
     pub(super) environment: Option<Label>,
     pub(super) started_at: SystemTime,
+    /// The same by a clock that nobody sets.
+    pub(super) started: Instant,
 }
 
 /// The options of the builder that are values.

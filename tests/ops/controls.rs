@@ -10,7 +10,7 @@ use tokio::time::sleep;
 use tower::ServiceExt;
 use tower_keep::{
     CircuitBreaker,
-    ops::{Access, Ops, journal::EventKind},
+    ops::{Access, Ops, OpsBuilder, journal::EventKind},
 };
 
 struct Guards {
@@ -20,11 +20,15 @@ struct Guards {
 
 impl Guards {
     fn start() -> Self {
+        Self::with(Ops::builder("orders"))
+    }
+
+    fn with(builder: OpsBuilder) -> Self {
         let access = Access::builder().by(|_| {
             let operator = tower_keep::ops::Identity::new(tower_keep::ops::Role::Operator);
             Some(operator.named("mira"))
         });
-        let ops = Ops::builder("orders").allow_control(true).build();
+        let ops = builder.allow_control(true).build();
         let ops = ops.expect("valid");
         ops.spawn();
         let router = ops.console(access.build().expect("valid"));
@@ -249,8 +253,7 @@ async fn holds_end_with_the_operations_side() {
 #[tokio::test(start_paused = true)]
 async fn check_that_hangs_for_ever_delays_no_tick() {
     let ops = Ops::builder("orders");
-    let hangs = tower_keep::ops::health::Check::new("hangs", std::future::pending::<()>);
-    let ops = ops.check(hangs.critical()).build().expect("valid");
+    let ops = ops.check(hanging().critical()).build().expect("valid");
     ops.spawn();
     seconds(30).await;
     let query = tower_keep::ops::series::Query::new("ticks_total");
@@ -401,4 +404,44 @@ async fn hold_ends_only_what_it_has_set() {
     breaker.force_open();
     seconds(61).await;
     assert_eq!(breaker.state().as_str(), "forced_open");
+}
+
+/// A clock that was set after the start, as on a small machine without a battery, made the uptime some fifty years.
+#[tokio::test(start_paused = true)]
+async fn uptime_is_that_of_a_clock_that_nobody_sets() {
+    let guards = Guards::start();
+    seconds(3_600).await;
+    let request = Request::get("/api/v1/status").body(Body::empty());
+    let (_, status) = guards.send(request.expect("a request")).await;
+    assert_eq!(status["uptime_seconds"], 3_600);
+}
+
+#[tokio::test(start_paused = true)]
+async fn critical_component_that_cannot_be_judged_needs_attention() {
+    use tower_keep::ops::health::{Check, CheckResult};
+    let unclear =
+        |name: &'static str| Check::new(name, async || CheckResult::unknown("no answer yet"));
+    let ops = Ops::builder("orders")
+        .check(unclear("attention: ledger").critical())
+        .check(unclear("attention: cache"));
+    let guards = Guards::with(ops);
+    let attention = async || {
+        let request = Request::get("/api/v1/status").body(Body::empty());
+        let (_, status) = guards.send(request.expect("a request")).await;
+        let all = status["attention"].as_array().expect("a list").iter();
+        let mine = all
+            .filter(|each| each["kind"] == "health")
+            .map(|each| each["text"].clone());
+        mine.collect::<Vec<_>>()
+    };
+    assert!(attention().await.is_empty(), "not checked yet");
+    seconds(2).await;
+    assert_eq!(
+        attention().await,
+        ["Health of attention: ledger is unknown: no answer yet"]
+    );
+}
+
+fn hanging() -> tower_keep::ops::health::Check {
+    tower_keep::ops::health::Check::new("hangs", std::future::pending::<()>)
 }

@@ -11,7 +11,7 @@ use crate::{
     ops::{
         Identity, Role,
         core::Core,
-        health::{HealthSnapshot, HealthStatus},
+        health::{ComponentSnapshot, HealthSnapshot, HealthStatus},
         push::Greeting,
         recorder::Recorder,
         series::{Aggregation, Filter, Query},
@@ -92,7 +92,6 @@ pub(in crate::ops) fn shared_members(
     let about = &core.about;
     let text =
         |label: &Option<crate::call::Label>| json!(label.as_ref().map(|label| label.as_str()));
-    let uptime = now.duration_since(about.started_at).unwrap_or_default();
     let not_closed = guards.iter().filter(|guard| !is_quiet(guard)).count();
     let open = groups
         .iter()
@@ -105,7 +104,7 @@ pub(in crate::ops) fn shared_members(
         "instance": text(&about.instance),
         "environment": text(&about.environment),
         "started_at": unix(about.started_at),
-        "uptime_seconds": uptime.as_secs(),
+        "uptime_seconds": about.started.elapsed().as_secs(),
         "at": unix(now),
         "every": 1,
         "health": health.status.as_str(),
@@ -215,7 +214,7 @@ fn attention(
         matches!(
             each.status,
             HealthStatus::Degraded | HealthStatus::Unhealthy
-        )
+        ) || is_unclear(each)
     });
     let components = components.map(|each| {
         let severity = match each.status {
@@ -252,6 +251,11 @@ fn attention(
     all.sort_by_key(|each| each["severity"] != "critical");
     all.truncate(MAX_ATTENTION);
     all
+}
+
+/// Returns whether a component that the process cannot work without was checked, and nobody knows how it is.
+fn is_unclear(component: &ComponentSnapshot) -> bool {
+    component.status == HealthStatus::Unknown && component.is_critical && component.runs > 0
 }
 
 /// Returns the line for the error groups that have none of their own.
