@@ -129,8 +129,16 @@ impl TrustedProxies {
     /// Returns the address of the client that a request came from, if the address of the peer is known. For custom guards and
     /// handlers.
     pub fn client_address<B>(&self, request: &Request<B>) -> Option<IpAddr> {
-        let peer = peer_address(request.extensions())?.to_canonical();
-        Some(self.walk(peer, request.headers()))
+        self.client_address_of(request.extensions(), request.headers())
+    }
+
+    pub(crate) fn client_address_of(
+        &self,
+        extensions: &Extensions,
+        headers: &HeaderMap,
+    ) -> Option<IpAddr> {
+        let peer = peer_address(extensions)?.to_canonical();
+        Some(self.walk(peer, headers))
     }
 
     fn walk(&self, peer: IpAddr, headers: &HeaderMap) -> IpAddr {

@@ -9,11 +9,12 @@ use std::{
 use tokio::time::Instant;
 
 use super::{
+    access::{FailedLoginCount, FailedLogins, LoginSource},
     api::sections::{self, Sections},
     control,
     guards::{GuardHistory, Holds},
     health::Health,
-    journal::Journal,
+    journal::{Event, EventKind, Journal, Severity},
     log_level::{self, TemporaryFilter},
     push::{FirstParts, Hub, Update, UpdateKind},
     recorder::Recorder,
@@ -60,6 +61,7 @@ pub(super) struct Core {
     guards: Mutex<GuardHistory>,
     holds: Mutex<Holds>,
     control: Mutex<()>,
+    failed_logins: Mutex<FailedLogins>,
     last: Mutex<LastUpdate>,
     /// The number of updates, each of which was serialized once.
     updates: AtomicU64,
@@ -98,6 +100,7 @@ impl Core {
             guards: Mutex::default(),
             holds: Mutex::default(),
             control: Mutex::default(),
+            failed_logins: Mutex::default(),
             last: Mutex::default(),
             updates: AtomicU64::new(0),
             is_running: AtomicBool::new(false),
@@ -115,6 +118,10 @@ impl Core {
 
     pub(super) fn holds(&self) -> MutexGuard<'_, Holds> {
         lock(&self.holds)
+    }
+
+    pub(super) fn failed_logins(&self) -> MutexGuard<'_, FailedLogins> {
+        lock(&self.failed_logins)
     }
 
     /// Waits until no other operator acts on a guard, and no hold ends. Hooks of guards run meanwhile, so that nothing else waits
@@ -141,6 +148,8 @@ impl Core {
         self.recorder.tick(second.as_secs());
         control::end_holds(self, now);
         log_level::end(self, now);
+        let failed = self.failed_logins().take_due(now);
+        self.record_failed_logins(failed);
         if self.hub.viewers() > 0 {
             self.send_update(UpdateKind::Tick, at);
         } else {
@@ -151,6 +160,22 @@ impl Core {
                 shown: self.journal.last(),
             };
             self.hub.clear();
+        }
+    }
+
+    /// Records how many logins have failed.
+    pub(super) fn record_failed_logins(&self, counts: Vec<FailedLoginCount>) {
+        for counted in counts {
+            let address = match counted.source {
+                Some(source @ LoginSource::Address(_)) => Some(source.to_string()),
+                Some(LoginSource::Unknown) | None => None,
+            };
+            let subject = self.about.service.as_str();
+            let text = counted.to_string();
+            let event = Event::new(EventKind::Login, Severity::Warning, subject, text)
+                .with("address", address)
+                .with("count", counted.count);
+            self.journal.record(event);
         }
     }
 

@@ -113,6 +113,8 @@ fn on_shutdown(core: &Core) {
         "shutting down",
     );
     core.journal.record(event);
+    let failed = core.failed_logins().take();
+    core.record_failed_logins(failed);
     core.send_update(UpdateKind::Change, SystemTime::now());
     core.hub.close();
 }

@@ -1,13 +1,19 @@
 //! Who is let in, and what is not let out.
 
-use std::time::Instant;
+use std::{
+    collections::BTreeSet,
+    sync::{Arc, Mutex},
+    time::Duration,
+};
 
 use http::{Method, Response, StatusCode};
 use serde_json::json;
+use tokio::time::Instant;
 use tokio_tungstenite::tungstenite::http::Request as WsRequest;
 use tower_keep::{
-    CircuitBreaker,
-    ops::{Access, Identity, Ops, Role},
+    BoxError, CircuitBreaker,
+    errors::{ErrorRecord, ErrorTracker, GroupStatus},
+    ops::{Access, Identity, Ops, Role, journal::EventKind},
 };
 
 use super::support::*;
@@ -50,7 +56,8 @@ fn assert_headers(response: &Response<bytes::Bytes>, path: &str) {
     assert!(response.headers().contains_key("cache-control"), "{path}");
 }
 
-#[tokio::test]
+// Paused, since a wrong token waits for its answer.
+#[tokio::test(start_paused = true)]
 async fn every_route_refuses_a_stranger() {
     let console = Console::start(Ops::builder("orders").allow_control(true)).await;
     let mut checked = 0;
@@ -129,21 +136,59 @@ async fn headers_of_security_are_on_every_answer() {
 }
 
 #[tokio::test]
-async fn viewer_cannot_change_anything() {
-    let console = Console::start(Ops::builder("orders").allow_control(true)).await;
+async fn viewer_cannot_change_anything_that_an_operator_can() {
+    let errors = ErrorTracker::new();
+    let fingerprint = errors.record(ErrorRecord::new("Disk", "disk is full"));
+    let filter = Arc::new(Mutex::new("info".to_owned()));
+    let (read, write) = (filter.clone(), filter.clone());
+    let read = move || read.lock().expect("no panic").clone();
+    let set = move |directives: &str| -> Result<(), BoxError> {
+        *write.lock().expect("no panic") = directives.to_owned();
+        Ok(())
+    };
+    let builder = Ops::builder("orders").allow_control(true);
+    let console = Console::start(builder.errors(errors.clone()).log_filter((read, set))).await;
     let breaker = CircuitBreaker::new("security: viewer");
-    let changes = described().into_iter().filter(|(method, path)| {
-        *method != Method::GET && !matches!(path.as_str(), "login" | "logout")
-    });
-    let mut checked = 0;
-    for (_, path) in changes {
-        let path = path.replace("kind/name", "circuit_breaker/security:%20viewer");
-        let body = json!({"action": "hold_open", "reason": "none"});
-        problem(&console.post(VIEWER, &path, &body).await, 403);
-        checked += 1;
+    let changes = [
+        (
+            "api/v1/guards/{kind}/{name}/control",
+            "api/v1/guards/circuit_breaker/security:%20viewer/control".to_owned(),
+            json!({"action": "hold_open", "reason": "x"}),
+        ),
+        (
+            "api/v1/errors/{fingerprint}",
+            format!("api/v1/errors/{fingerprint}"),
+            json!({"status": "resolved", "reason": "x"}),
+        ),
+        (
+            "api/v1/log-level",
+            "api/v1/log-level".to_owned(),
+            json!({"filter": "trace", "reason": "x"}),
+        ),
+    ];
+    let document = openapi();
+    let all = document["paths"].as_object().expect("paths").iter();
+    let posts = all.filter(|(_, item)| item.get("post").is_some());
+    let posts: BTreeSet<_> = posts
+        .map(|(path, _)| path.trim_start_matches('/'))
+        .collect();
+    let known = changes.iter().map(|(path, ..)| *path);
+    assert_eq!(posts, known.chain(["login", "logout"]).collect());
+    let state = || {
+        let group = errors.group(fingerprint).expect("a group");
+        let filter = filter.lock().expect("no panic").clone();
+        (breaker.is_rejecting(), group.status(), filter)
+    };
+    let before = (false, GroupStatus::Open, "info".to_owned());
+    for (_, path, body) in &changes {
+        problem(&console.post(VIEWER, path, body).await, 403);
+        assert_eq!(state(), before, "{path}");
     }
-    assert!(checked >= 2);
-    assert!(!breaker.is_rejecting());
+    for (_, path, body) in &changes {
+        let done = console.post(OPERATOR, path, body).await;
+        assert_eq!(done.status(), StatusCode::OK, "{path} {:?}", done.body());
+    }
+    assert_eq!(state(), (true, GroupStatus::Resolved, "trace".to_owned()));
     let status = json(&console.get(VIEWER, "api/v1/status").await);
     assert_eq!(
         (&status["role"], &status["controls"]),
@@ -325,31 +370,145 @@ async fn login_link_is_valid_once() {
     assert_eq!(page.status(), StatusCode::OK);
 }
 
-#[tokio::test]
-async fn flood_of_wrong_logins_does_not_lock_out_a_right_one() {
-    let console = Console::start(Ops::builder("orders")).await;
-    let console = std::sync::Arc::new(console);
-    let begun = Instant::now();
-    let flood: Vec<_> = (0..64)
-        .map(|_| {
-            let console = console.clone();
-            tokio::spawn(async move { log_in(&console, "a wrong token").await.status() })
-        })
-        .collect();
-    assert_eq!(
-        log_in(&console, VIEWER).await.status(),
-        StatusCode::SEE_OTHER
-    );
-    let mut slowed = 0;
-    for one in flood {
-        match one.await.expect("no panic") {
-            StatusCode::UNAUTHORIZED => slowed += 1,
-            status => assert_eq!(status, StatusCode::TOO_MANY_REQUESTS),
-        }
+/// The console as a service that is called directly, under a paused clock.
+struct Direct {
+    ops: Ops,
+    router: axum::Router,
+}
+
+impl Direct {
+    fn start() -> Self {
+        let ops = Ops::builder("orders").build().expect("valid");
+        ops.spawn();
+        let router = ops.console(access());
+        Direct { ops, router }
     }
-    // At least those that came first; each of them had to wait.
-    assert!(slowed >= 32, "{slowed}");
-    assert!(begun.elapsed().as_millis() >= 500);
+
+    /// Sends a request from an address.
+    async fn send(&self, from: [u8; 4], mut request: http::Request<String>) -> StatusCode {
+        let peer = std::net::SocketAddr::from((from, 4_711));
+        request.extensions_mut().insert(peer);
+        let request = request.map(axum::body::Body::from);
+        let response = tower::ServiceExt::oneshot(self.router.clone(), request).await;
+        response.expect("infallible").status()
+    }
+
+    async fn log_in(&self, from: [u8; 4], token: &str) -> StatusCode {
+        let request = http::Request::post("/login")
+            .header("content-type", "application/x-www-form-urlencoded")
+            .body(format!("token={}", token.replace(' ', "+")));
+        self.send(from, request.expect("a request")).await
+    }
+
+    async fn status(&self, from: [u8; 4], token: &str) -> StatusCode {
+        let request = http::Request::get("/api/v1/status")
+            .header("authorization", format!("Bearer {token}"))
+            .body(String::new());
+        self.send(from, request.expect("a request")).await
+    }
+
+    /// Returns what the journal has about logins, with the address of each.
+    fn logins(&self) -> Vec<(String, serde_json::Value)> {
+        let events = self
+            .ops
+            .journal()
+            .after(0, 1_000, |event| event.kind() == EventKind::Login);
+        let lines = events.iter().map(|event| {
+            let address = event.data().get("address").cloned();
+            (event.text().to_owned(), address.unwrap_or_default())
+        });
+        lines.collect()
+    }
+}
+
+async fn seconds(seconds: u64) {
+    tokio::time::sleep(Duration::from_secs(seconds)).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn flood_of_wrong_logins_does_not_lock_out_a_right_one() {
+    let direct = Direct::start();
+    let attacks = (0..100).map(|n| {
+        let direct = &direct;
+        async move {
+            let begun = Instant::now();
+            let status = match n % 2 {
+                0 => direct.log_in([9, 9, 9, n], "a wrong token").await,
+                _ => direct.status([9, 9, 9, n], "a wrong token").await,
+            };
+            (status, begun.elapsed())
+        }
+    });
+    let right = async {
+        let begun = Instant::now();
+        let statuses = (
+            direct.log_in([1, 2, 3, 4], OPERATOR).await,
+            direct.status([1, 2, 3, 4], VIEWER).await,
+        );
+        assert_eq!(statuses, (StatusCode::SEE_OTHER, StatusCode::OK));
+        assert_eq!(begun.elapsed(), Duration::ZERO);
+    };
+    let (attacks, ()) = tokio::join!(futures_util::future::join_all(attacks), right);
+    let slowed = (StatusCode::UNAUTHORIZED, Duration::from_millis(500));
+    let refused = (StatusCode::TOO_MANY_REQUESTS, Duration::ZERO);
+    let count = |expected| attacks.iter().filter(|each| **each == expected).count();
+    assert_eq!((count(slowed), count(refused)), (32, 68));
+    // And not for longer.
+    assert_eq!(
+        direct.log_in([9, 9, 9, 9], "a wrong token").await,
+        StatusCode::UNAUTHORIZED
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn failed_logins_are_in_the_journal_by_address_and_minute() {
+    let direct = Direct::start();
+    direct.log_in([1, 1, 1, 1], OPERATOR).await;
+    for _ in 0..3 {
+        direct.log_in([9, 9, 9, 9], "a wrong token").await;
+    }
+    direct.status([8, 8, 8, 8], "a wrong token").await;
+    let old = http::Request::get("/api/v1/status").header("cookie", "tower_keep_ops=0123");
+    direct
+        .send([7, 7, 7, 7], old.body(String::new()).expect("a request"))
+        .await;
+    let line = |text: &str, address: &str| (text.to_owned(), json!(address));
+    let first = line("logged in as operator", "1.1.1.1");
+    assert_eq!(direct.logins(), [first.clone()]);
+    seconds(61).await;
+    let expected = [
+        first,
+        line("3 logins have failed, from 9.9.9.9", "9.9.9.9"),
+        line("a login has failed, from 8.8.8.8", "8.8.8.8"),
+    ];
+    assert_eq!(direct.logins(), expected);
+    // What is not due when the process ends is in it, too.
+    direct.log_in([9, 9, 9, 9], "a wrong token").await;
+    direct.ops.health().begin_shutdown();
+    seconds(1).await;
+    assert_eq!(direct.logins().len(), 4);
+}
+
+#[tokio::test(start_paused = true)]
+async fn flood_of_failed_logins_leaves_room_in_the_journal() {
+    let direct = Direct::start();
+    for _ in 0..10 {
+        let flood = (0..1_000_u32).map(|n| {
+            let [.., a, b] = n.to_be_bytes();
+            direct.log_in([10, 0, a, b], "a wrong token")
+        });
+        futures_util::future::join_all(flood).await;
+        seconds(61).await;
+    }
+    assert_eq!(direct.logins().len(), 10 * 4);
+    let counted = direct
+        .ops
+        .journal()
+        .after(0, 1_000, |event| event.kind() == EventKind::Login);
+    let counted = counted
+        .iter()
+        .filter_map(|event| event.data()["count"].as_u64());
+    assert_eq!(counted.sum::<u64>(), 10_000);
 }
 
 #[tokio::test]
@@ -480,14 +639,26 @@ async fn body_that_does_not_arrive_is_not_waited_for() {
     let request = http::Request::post("/login")
         .header("content-type", "application/x-www-form-urlencoded")
         .body(axum::body::Body::from_stream(body));
-    let begun = tokio::time::Instant::now();
+    let begun = Instant::now();
     let response = ops
         .console::<()>(access())
         .oneshot(request.expect("a request"))
         .await;
     let response = response.expect("infallible");
-    assert!(begun.elapsed() < std::time::Duration::from_secs(11));
+    assert!(begun.elapsed() < Duration::from_secs(11));
     let (parts, body) = response.into_parts();
     let body = body.collect().await.expect("a whole body").to_bytes();
     problem(&Response::from_parts(parts, body), 408);
+}
+
+/// Scanners of mails and chats ask for the head of a link, and used it up.
+#[tokio::test]
+async fn login_link_is_not_used_up_by_a_request_for_its_head() {
+    let access = Access::login_links();
+    let link = access.login_link().expect("random numbers");
+    let console = Console::with_access(Ops::builder("orders"), access).await;
+    let head = console.send(Method::HEAD, &link, &[], "").await;
+    assert_eq!(head.headers().get("set-cookie"), None);
+    let login = console.send(Method::GET, &link, &[], "").await;
+    assert_eq!(login.status(), StatusCode::SEE_OTHER);
 }

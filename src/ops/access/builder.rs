@@ -7,7 +7,7 @@ use super::{
     policy::{Decide, Policy},
     secret::Secret,
 };
-use crate::call::ConfigError;
+use crate::{call::ConfigError, context::TrustedProxies};
 
 /// The shortest token, in bytes: 128 bits as hex digits have 32, as letters some 22.
 const MIN_TOKEN: usize = 16;
@@ -23,6 +23,7 @@ pub struct AccessBuilder {
     decide: Option<Decide>,
     trusted_origins: Vec<Box<str>>,
     session_lifetime: Duration,
+    proxies: TrustedProxies,
 }
 
 impl AccessBuilder {
@@ -32,6 +33,7 @@ impl AccessBuilder {
             decide: None,
             trusted_origins: Vec::new(),
             session_lifetime: SESSION_LIFETIME,
+            proxies: TrustedProxies::none(),
         }
     }
 
@@ -91,6 +93,14 @@ impl AccessBuilder {
         self
     }
 
+    /// Sets the proxies that are trusted to name the address of the client, which the journal shows for logins that fail. Default:
+    /// none, so that it is the address of the peer, if the server says that: see [`TrustedProxies`].
+    #[must_use]
+    pub fn client_address(mut self, proxies: TrustedProxies) -> Self {
+        self.proxies = proxies;
+        self
+    }
+
     /// Builds the policy.
     ///
     /// # Errors
@@ -136,6 +146,7 @@ impl AccessBuilder {
             decide: self.decide,
             trusted_origins: self.trusted_origins,
             session_lifetime: lifetime,
+            proxies: self.proxies,
         }))
     }
 }

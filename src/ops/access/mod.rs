@@ -13,14 +13,18 @@
 //!
 //! Tokens are compared in a time that depends on their lengths alone, and are never shown. Requests that change
 //! something must be sent by the page itself: their `Origin` must be the host, or one of
-//! [`trusted_origin`](AccessBuilder::trusted_origin); WebSockets too. Logins that fail are slowed down, without ever locking out
-//! one that is right.
+//! [`trusted_origin`](AccessBuilder::trusted_origin); WebSockets and server-sent events too.
+//!
+//! Logins and requests with a token that is wrong wait for half a second, and are in the [journal](super::journal), counted by
+//! [address](AccessBuilder::client_address) and minute. One that is right never waits: nobody can lock an operator out. That is
+//! also why the delay protects no token that can be guessed. Take one from a generator.
 //!
 //! # Clones
 //!
 //! Clones of an [`Access`] share sessions and login links.
 
 mod builder;
+mod failed_logins;
 mod identity;
 mod login_codes;
 mod origin;
@@ -29,4 +33,5 @@ mod role;
 mod secret;
 mod sessions;
 
+pub(super) use self::failed_logins::{FailedLoginCount, FailedLogins, LoginSource};
 pub use self::{builder::AccessBuilder, identity::Identity, policy::Access, role::Role};

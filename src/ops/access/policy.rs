@@ -1,5 +1,6 @@
 use std::{
     fmt,
+    net::IpAddr,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
@@ -15,7 +16,7 @@ use super::{
     secret::{Secret, new_secret},
     sessions::Sessions,
 };
-use crate::call::catch_hook;
+use crate::{call::catch_hook, context::TrustedProxies};
 
 /// The name of the session cookie.
 const COOKIE: &str = "tower_keep_ops";
@@ -37,6 +38,8 @@ pub(super) struct Policy {
     pub(super) decide: Option<Decide>,
     pub(super) trusted_origins: Vec<Box<str>>,
     pub(super) session_lifetime: Duration,
+    /// The proxies that name the address of the client.
+    pub(super) proxies: TrustedProxies,
 }
 
 type DecideFn = dyn Fn(&Parts) -> Option<Identity> + Send + Sync;
@@ -85,6 +88,7 @@ impl Access {
             decide: None,
             trusted_origins: Vec::new(),
             session_lifetime: SESSION_LIFETIME,
+            proxies: TrustedProxies::none(),
         })
     }
 
@@ -121,6 +125,17 @@ impl Access {
             let decide = policy.decide.as_ref()?;
             catch_hook(|| (decide.0)(request)).flatten()
         })
+    }
+
+    /// Returns whether a request has a token, be it wrong.
+    pub(crate) fn has_token(headers: &HeaderMap) -> bool {
+        bearer_token(headers).is_some()
+    }
+
+    /// Returns the address that a request comes from, if that is known.
+    pub(crate) fn client_address(&self, request: &Parts) -> Option<IpAddr> {
+        let proxies = &self.0.policy.proxies;
+        proxies.client_address_of(&request.extensions, &request.headers)
     }
 
     /// Returns whom a token identifies.

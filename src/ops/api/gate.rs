@@ -9,7 +9,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
 use tokio::time::Instant;
 
 use super::{page, problem::Problem, state::ApiState};
-use crate::ops::console::assets::CONTENT_SECURITY_POLICY;
+use crate::ops::{Access, console::assets::CONTENT_SECURITY_POLICY};
 
 /// Lets callers through whom the policy knows, and hands their identity on in the extensions.
 pub(super) async fn require_identity(
@@ -19,6 +19,11 @@ pub(super) async fn require_identity(
 ) -> Response {
     let (mut parts, body) = request.into_parts();
     let Some(identity) = state.access.identify(&parts, Instant::now()) else {
+        if Access::has_token(&parts.headers)
+            && let Err(problem) = state.fail_login(&parts).await
+        {
+            return problem.into_response();
+        }
         return refuse(&parts.method, parts.uri.path(), &parts.headers);
     };
     let changes_something = !matches!(parts.method, Method::GET | Method::HEAD);

@@ -1,10 +1,8 @@
 //! Sessions: they begin with a token or a link, and end with a logout.
 
-use std::time::Duration;
-
 use axum::{extract::State, response::Response};
-use http::{HeaderMap, HeaderValue, StatusCode, Uri, header};
-use tokio::time::{Instant, sleep};
+use http::{HeaderMap, HeaderValue, Method, StatusCode, header, request::Parts};
+use tokio::time::Instant;
 
 use super::{ApiResult, page, params::Params, path::Body, problem::Problem, state::ApiState};
 use crate::ops::{
@@ -12,39 +10,32 @@ use crate::ops::{
     journal::{Event, EventKind, Severity},
 };
 
-/// The time for which a failed login waits for its answer.
-const SLOW_DOWN: Duration = Duration::from_millis(500);
-
 /// Answers `GET login`: with the login page, or a session for who has a link.
-pub(super) async fn link(
-    State(state): State<ApiState>,
-    headers: HeaderMap,
-    uri: Uri,
-) -> ApiResult<Response> {
-    let params = Params::parse(&uri, &["code"])?;
-    let Some(code) = params.text("code") else {
+pub(super) async fn link(State(state): State<ApiState>, parts: Parts) -> ApiResult<Response> {
+    let params = Params::parse(&parts.uri, &["code"])?;
+    // Scanners of links ask for the head alone: it uses up no code.
+    let Some(code) = params.text("code").filter(|_| parts.method == Method::GET) else {
         return Ok(page::login_page(StatusCode::OK));
     };
     match state.access.redeem_code(code, Instant::now()) {
-        Some(identity) => begin(&state, identity, (&headers, &uri)),
-        None => Err(failure(&state, "the link was used already, or is too old").await),
+        Some(identity) => begin(&state, identity, &parts),
+        None => Err(failure(&state, &parts, "the link was used already, or is too old").await),
     }
 }
 
 /// Answers `POST login`: with a session for who has a token.
 pub(super) async fn token(
     State(state): State<ApiState>,
-    headers: HeaderMap,
-    uri: Uri,
+    parts: Parts,
     body: Body,
 ) -> ApiResult<Response> {
-    if !state.access.accepts_origin(&headers, &uri) {
+    if !state.access.accepts_origin(&parts.headers, &parts.uri) {
         return Err(Problem::foreign_origin());
     }
     let token = body.form_field("token")?.unwrap_or_default();
     match state.access.identify_token(token.trim()) {
-        Some(identity) => begin(&state, identity, (&headers, &uri)),
-        None => Err(failure(&state, "the token is unknown").await),
+        Some(identity) => begin(&state, identity, &parts),
+        None => Err(failure(&state, &parts, "the token is unknown").await),
     }
 }
 
@@ -53,28 +44,28 @@ pub(super) async fn logout(State(state): State<ApiState>, headers: HeaderMap) ->
     see_console(state.access.end_session(&headers))
 }
 
-fn begin(state: &ApiState, identity: Identity, head: (&HeaderMap, &Uri)) -> ApiResult<Response> {
+fn begin(state: &ApiState, identity: Identity, request: &Parts) -> ApiResult<Response> {
     let role = identity.role().as_str();
+    let head = (&request.headers, &request.uri);
     let cookie = state.access.begin_session(identity, head, Instant::now());
     let cookie = cookie.map_err(|_| {
         let detail = "the system has no random numbers";
         Problem::new(StatusCode::SERVICE_UNAVAILABLE, detail)
     })?;
+    let address = state.access.client_address(request);
     let text = format!("logged in as {role}");
     let subject = state.core.about.service.as_str();
-    let event = Event::new(EventKind::Control, Severity::Info, subject, text);
+    let event = Event::new(EventKind::Login, Severity::Info, subject, text)
+        .with("address", address.map(|address| address.to_string()));
     state.core.journal.record(event);
     Ok(see_console(cookie))
 }
 
-/// Makes the answer to a failed login late. Whoever has the right token is never kept waiting by others.
-async fn failure(state: &ApiState, detail: &str) -> Problem {
-    let Some(_slowed) = state.slow_down() else {
-        let detail = "too many logins fail at the same time";
-        return Problem::new(StatusCode::TOO_MANY_REQUESTS, detail);
-    };
-    sleep(SLOW_DOWN).await;
-    Problem::new(StatusCode::UNAUTHORIZED, detail)
+async fn failure(state: &ApiState, request: &Parts, detail: &str) -> Problem {
+    let failed = state.fail_login(request).await;
+    failed
+        .err()
+        .unwrap_or_else(|| Problem::new(StatusCode::UNAUTHORIZED, detail))
 }
 
 /// Sends the browser to the page, which is in the same folder.

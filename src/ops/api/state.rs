@@ -1,12 +1,21 @@
-use std::sync::{
-    Arc,
-    atomic::{AtomicUsize, Ordering},
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
 };
 
+use http::{StatusCode, request::Parts};
+use tokio::time::{Instant, sleep};
+
+use super::{ApiResult, Problem};
 use crate::ops::{Access, core::Core};
 
 /// The most failed logins that are slowed down at once. More are told so at once.
 const MAX_SLOWED: usize = 32;
+/// The time for which a failed login waits for its answer.
+const SLOW_DOWN: Duration = Duration::from_millis(500);
 
 /// The state that handlers share.
 #[derive(Clone)]
@@ -25,8 +34,20 @@ impl ApiState {
         }
     }
 
-    /// Counts a failed login that is slowed down, unless there are too many.
-    pub(super) fn slow_down(&self) -> Option<SlowedLogin> {
+    /// Counts a failed login, and waits before its answer, unless too many wait already. Whoever has the right token is never kept
+    /// waiting by others.
+    pub(super) async fn fail_login(&self, request: &Parts) -> ApiResult<()> {
+        let address = self.access.client_address(request);
+        self.core.failed_logins().count(address, Instant::now());
+        let _slowed = self.slow_down().ok_or_else(|| {
+            let detail = "too many logins fail at the same time";
+            Problem::new(StatusCode::TOO_MANY_REQUESTS, detail)
+        })?;
+        sleep(SLOW_DOWN).await;
+        Ok(())
+    }
+
+    fn slow_down(&self) -> Option<SlowedLogin> {
         let join = |slowed| (slowed < MAX_SLOWED).then_some(slowed + 1);
         let relaxed = Ordering::Relaxed;
         self.slowed.fetch_update(relaxed, relaxed, join).ok()?;
@@ -35,7 +56,7 @@ impl ApiState {
 }
 
 /// A failed login that waits.
-pub(super) struct SlowedLogin(Arc<AtomicUsize>);
+struct SlowedLogin(Arc<AtomicUsize>);
 
 impl Drop for SlowedLogin {
     fn drop(&mut self) {

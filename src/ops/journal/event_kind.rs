@@ -14,19 +14,22 @@ pub enum EventKind {
     Control,
     /// The filter of the log was changed.
     LogLevel,
+    /// A login, or several that have failed.
+    Login,
     /// The application recorded it.
     Custom,
 }
 
 impl EventKind {
     /// All kinds.
-    pub const ALL: [EventKind; 7] = [
+    pub const ALL: [EventKind; 8] = [
         EventKind::Lifecycle,
         EventKind::Guard,
         EventKind::Health,
         EventKind::Error,
         EventKind::Control,
         EventKind::LogLevel,
+        EventKind::Login,
         EventKind::Custom,
     ];
 
@@ -39,6 +42,7 @@ impl EventKind {
             EventKind::Error => "error",
             EventKind::Control => "control",
             EventKind::LogLevel => "log_level",
+            EventKind::Login => "login",
             EventKind::Custom => "custom",
         }
     }
