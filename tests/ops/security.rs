@@ -53,6 +53,7 @@ fn assert_headers(response: &Response<bytes::Bytes>, path: &str) {
     has("x-content-type-options", "nosniff");
     has("referrer-policy", "no-referrer");
     has("cross-origin-opener-policy", "same-origin");
+    has("cross-origin-resource-policy", "same-origin");
     assert!(response.headers().contains_key("cache-control"), "{path}");
 }
 
@@ -661,4 +662,20 @@ async fn login_link_is_not_used_up_by_a_request_for_its_head() {
     assert_eq!(head.headers().get("set-cookie"), None);
     let login = console.send(Method::GET, &link, &[], "").await;
     assert_eq!(login.status(), StatusCode::SEE_OTHER);
+}
+
+#[tokio::test]
+async fn live_push_refuses_pages_of_other_origins() {
+    let console = Console::start(Ops::builder("orders").max_viewers(1)).await;
+    let bearer = bearer(VIEWER);
+    for foreign in [
+        ("origin", "https://evil.example"),
+        ("sec-fetch-site", "cross-site"),
+    ] {
+        let headers = [bearer.as_pair(), foreign];
+        let response = console
+            .send(Method::HEAD, "api/v1/events", &headers, "")
+            .await;
+        assert_eq!(response.status(), StatusCode::FORBIDDEN, "{foreign:?}");
+    }
 }

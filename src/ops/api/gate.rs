@@ -70,10 +70,10 @@ pub(super) async fn add_headers(request: Request, next: Next) -> Response {
     set(header::CONTENT_SECURITY_POLICY, CONTENT_SECURITY_POLICY);
     set(header::X_CONTENT_TYPE_OPTIONS, "nosniff");
     set(header::REFERRER_POLICY, "no-referrer");
-    set(
-        HeaderName::from_static("cross-origin-opener-policy"),
-        "same-origin",
-    );
+    // Neither a window nor an element of a page from elsewhere.
+    for name in ["cross-origin-opener-policy", "cross-origin-resource-policy"] {
+        set(HeaderName::from_static(name), "same-origin");
+    }
     let no_store = HeaderValue::from_static("no-store");
     headers.entry(header::CACHE_CONTROL).or_insert(no_store);
     response

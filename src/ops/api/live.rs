@@ -95,6 +95,10 @@ pub(super) async fn events(
     Extension(identity): Extension<Identity>,
     parts: Parts,
 ) -> ApiResult<Response> {
+    // Such a page could read nothing, but take all places.
+    if !state.access.accepts_origin(&parts.headers, &parts.uri) {
+        return Err(Problem::foreign_origin());
+    }
     let viewer = viewer(&state, &identity, &parts.uri)?;
     let mut watch = Watch::new(&state, viewer, identity, parts)?;
     // A task of its own, since nobody polls the body of a viewer that takes nothing. The frame that waits is all there is.
