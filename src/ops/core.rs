@@ -236,3 +236,39 @@ impl Drop for Core {
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ops::{Ops, push::Next};
+
+    #[tokio::test]
+    async fn twenty_viewers_cost_one_serialization_per_tick() {
+        let core = Ops::builder("orders").build().expect("valid").into_core();
+        let (at, now) = (SystemTime::now(), Instant::now());
+        core.tick(at, now);
+        assert_eq!(core.updates.load(Ordering::Relaxed), 0, "nobody looks");
+        let mut seats: Vec<_> = (0..20).map(|_| core.hub.join().expect("a seat")).collect();
+        // The first frames of all who come, and the answers to what they ask.
+        let first: Vec<_> = (0..20).map(|_| core.first(at)).collect();
+        assert!(first.iter().all(|each| Arc::ptr_eq(each, &first[0])));
+        for tick in 1..=3 {
+            core.tick(at, now);
+            assert_eq!(core.updates.load(Ordering::Relaxed), 1 + tick);
+            let latest = core.present(at);
+            for seat in &mut seats {
+                let Next::Update(update) = seat.next().await else {
+                    panic!("an update")
+                };
+                assert!(Arc::ptr_eq(&update, &latest));
+            }
+        }
+        drop(seats);
+        core.tick(at, now);
+        assert_eq!(
+            core.updates.load(Ordering::Relaxed),
+            4,
+            "nobody looks any more"
+        );
+    }
+}

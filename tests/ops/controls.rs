@@ -442,6 +442,29 @@ async fn critical_component_that_cannot_be_judged_needs_attention() {
     );
 }
 
+/// A service and its console, of which nothing is left in the runtime once they are gone.
+#[tokio::test(start_paused = true)]
+async fn tasks_end_with_the_last_clone() {
+    let alive = || {
+        tokio::runtime::Handle::current()
+            .metrics()
+            .num_alive_tasks()
+    };
+    let before = alive();
+    let guards = Guards::with(Ops::builder("orders").check(hanging()));
+    let Guards { ops, router } = guards;
+    seconds(3).await;
+    // Driver, heartbeat, check.
+    assert!(alive() >= before + 3);
+    drop(ops.clone());
+    drop(ops);
+    seconds(3).await;
+    assert!(alive() >= before + 3, "the console holds it");
+    drop(router);
+    seconds(3).await;
+    assert_eq!(alive(), before);
+}
+
 fn hanging() -> tower_keep::ops::health::Check {
     tower_keep::ops::health::Check::new("hangs", std::future::pending::<()>)
 }

@@ -1,6 +1,6 @@
 //! Live push over real connections.
 
-use std::{collections::BTreeSet, time::Duration};
+use std::time::Duration;
 
 use futures_util::{SinkExt, StreamExt};
 use http::{Method, StatusCode};
@@ -185,26 +185,6 @@ async fn viewer_asks_for_status_channels_and_rate() {
 }
 
 #[tokio::test]
-async fn twenty_viewers_cost_one_serialization_per_tick() {
-    let console = Console::start(Ops::builder("orders")).await;
-    let mut sockets = Vec::new();
-    for _ in 0..20 {
-        let mut socket = console.watch(VIEWER, "every=1&channels=metrics").await;
-        frame(&mut socket).await;
-        sockets.push(socket);
-    }
-    let mut seqs = BTreeSet::new();
-    for socket in &mut sockets {
-        for _ in 0..3 {
-            let tick = frame_of(socket, "tick").await;
-            seqs.insert(tick["seq"].as_u64().expect("a number"));
-        }
-    }
-    // Each serialization has a number of its own, and all viewers have got the same ones. Some had one before others came.
-    assert!(seqs.len() < 10, "{seqs:?}");
-}
-
-#[tokio::test]
 async fn events_have_the_same_frames() {
     let console = Console::start(Ops::builder("orders")).await;
     let stream = TcpStream::connect(console.address)
@@ -313,10 +293,9 @@ async fn session_that_ends_ends_its_connections() {
 }
 
 #[tokio::test]
-async fn driver_and_viewers_end_with_the_last_clone() {
+async fn viewers_are_sent_away_with_the_last_clone() {
     let ops = Ops::builder("orders").build().expect("valid");
     ops.spawn();
-    let recorder = ops.recorder().clone();
     let app = axum::Router::new().nest_service("/ops", ops.console::<()>(access()));
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0")
         .await
@@ -332,7 +311,4 @@ async fn driver_and_viewers_end_with_the_last_clone() {
     drop(stop);
     server.await.expect("no panic").expect("served");
     assert_eq!(close_code(&mut socket).await, Some(1001));
-    // Nobody moves what is recorded into the history any more.
-    let journal = recorder.query(&tower_keep::ops::series::Query::new("none"));
-    assert!(journal.expect("valid").series.is_empty());
 }
