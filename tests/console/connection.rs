@@ -55,11 +55,7 @@ fn page_says_why_the_server_closed_the_connection() {
     let Some((server, browser)) = start(&["--scenario", "calm"]) else {
         return;
     };
-    for (code, text) in [
-        (1001, "shutting down"),
-        (4408, "too slow"),
-        (4429, "Too many pages"),
-    ] {
+    for (code, text) in [(1001, "shutting down"), (4408, "too slow")] {
         open_live(&server, &browser, "#overview");
         browser.run(
             "window.said = ''; new MutationObserver(() => { window.said += document.querySelector('.banner')?.innerText ?? ''; })
@@ -68,6 +64,21 @@ fn page_says_why_the_server_closed_the_connection() {
         server.make("drop", json!({ "code": code }));
         browser.wait(&format!("window.said.includes({})", json!(text)));
         browser.wait("document.querySelector('.live.on')");
+    }
+}
+
+#[test]
+fn page_that_finds_no_place_says_so_and_tries_again_later() {
+    for options in [["--scenario", "calm"], ["--no-websocket", "yes"]] {
+        let Some((server, browser)) = start(&options) else {
+            return;
+        };
+        server.make("full", json!({ "on": true }));
+        browser.open(&server.url("#overview"));
+        browser.wait("/Too many pages are open.*Connecting again in [12]\\d s/s.test(document.querySelector('.banner')?.innerText)");
+        server.make("full", json!({ "on": false }));
+        browser.click(".banner", "Connect now");
+        browser.wait("document.querySelector('.live.on') && !document.querySelector('.banner')");
     }
 }
 

@@ -1,7 +1,7 @@
 // A stand-in for the console's server while the page is developed: `node tests/console/fake.mjs --port 8787`.
 // It serves the page from the source folder (or `--assets DIR`) under `--prefix /a/b/ops/`, with invented data:
-// `--scenario calm|incident|empty|many|long|hostile`, `--role viewer|operator`, `--controls off`, `--no-websocket`, `--auth`.
-// POST fake/scenario, fake/trip, fake/drop, fake/silence, fake/sign-out change it while it runs.
+// `--scenario calm|incident|empty|many|long|hostile`, `--role viewer|operator`, `--controls off`, `--no-websocket yes`, `--uptime SECONDS`.
+// POST fake/scenario, fake/trip, fake/drop, fake/silence, fake/sign-out, fake/full change it while it runs.
 
 import { createHash } from "node:crypto";
 import { createServer } from "node:http";
@@ -18,8 +18,9 @@ const controls = options.controls !== "off";
 let scenario = options.scenario ?? "incident";
 let isSilent = false;
 let isSignedOut = false;
+let isFull = false;
 const now = () => Date.now() / 1000;
-const started = now() - 274_320;
+const started = now() - Number(options.uptime ?? 274_320);
 const hostile = '<img src=x onerror="window.hacked=true">';
 const long = "a-name-of-two-hundred-characters-".repeat(7).slice(0, 200);
 
@@ -52,7 +53,7 @@ const point = () => ({ at: Math.floor(now()), calls: { success: 1210 + random() 
 function status() {
   const quiet = scenario === "empty";
   const list = guards().guards;
-  const open = list.filter((guard) => !["closed", "on"].includes(guard.state));
+  const open = list.filter((guard) => ["open", "half_open", "forced_open", "disabled"].includes(guard.state));
   const components = health().components;
   const attention = [
     ...open.filter((guard) => guard.state !== "half_open").slice(0, 12).map((guard) => ({ severity: "critical", kind: "guard", name: guard.name, text: guard.held_until ? `Circuit ${guard.name} is held open by an operator` : `Circuit ${guard.name} is open for another ${(guard.stats.open_for_seconds ?? 0).toFixed(1)} s`, since: now() - 40, until: now() + (guard.stats.open_for_seconds ?? 0), link: `#guards?name=${encodeURIComponent(guard.name)}` })),
@@ -69,15 +70,18 @@ function status() {
 }
 
 const tripped = new Map();
+const changedSettings = new Map();
+const setting = (guard, name, value, min, max, more = {}) => ({ name, value: changedSettings.has(`${guard} ${name}`) ? changedSettings.get(`${guard} ${name}`) : value, min, max, whole: false, can_be_off: false, ...more });
+const breakerSettings = (name) => [setting(name, "failure_rate", 0.5, 0.001, 1, { can_be_off: true }), setting(name, "probes", 3, 1, 1000, { whole: true }), setting(name, "slow_call_seconds", name === "quotes" ? 2 : null, 0.001, 86400, { can_be_off: true }), setting(name, "min_calls", 20, 1, 10000, { whole: true }), setting(name, "open_time_seconds", 5, 0.001, 86400)];
 const held = new Map();
 const breaker = (name, state, stats, more = {}) => {
   const forced = held.get(name);
   const actual = forced?.state ?? tripped.get(name) ?? state;
   return { kind: "circuit_breaker", name, key: null, state: actual,
     stats: { calls: 340, failures: 1, slow: 0, consecutive_failures: 0, probes_in_flight: 0, transitions: 1, open_for_seconds: actual === "open" ? 4.2 : null, reason: null, last_error: null, mode: forced?.mode ?? "on", failure_rate_threshold: 0.5, ...stats },
-    controls: ["reset", "hold_open", "hold_closed", "shadow"], held_until: forced?.until ?? null, strip: [["closed", 1]], transitions: [{ at: now() - 3600, from: "open", to: "closed", reason: "probes_succeeded", last_error: null }], ...more };
+    controls: ["reset", "hold_open", "hold_closed", "shadow", "release"], held_until: forced?.until ?? null, settings: breakerSettings(name), strip: [["closed", 1]], transitions: [{ at: now() - 3600, from: "open", to: "closed", reason: "probes_succeeded", last_error: null }], ...more };
 };
-const limit = (kind, name, stats) => ({ kind, name, key: null, state: "on", stats, controls: [], held_until: null, strip: [], transitions: [] });
+const limit = (kind, name, stats, settings = [], more = {}) => ({ kind, name, key: null, state: "on", stats, controls: [], held_until: null, settings: settings.map(([setting_, ...rest]) => setting(name, setting_, ...rest)), strip: [], transitions: [], ...more });
 
 function guards() {
   if (scenario === "empty") return { guards: [] };
@@ -85,16 +89,19 @@ function guards() {
   const list = [
     breaker(name, isBad() ? "open" : "closed", isBad() ? { failures: 211, reason: "failure_rate", last_error: scenario === "hostile" ? hostile : "504 from 10.1.4.9", rejected: 1204 } : {},
       { strip: [["closed", 0.52], ["open", 0.05], ["half_open", 0.03], ["closed", 0.33], ["open", 0.07]], transitions: [{ at: now() - 3000, from: "closed", to: "open", reason: "failure_rate", last_error: "504 from 10.1.4.9" }, { at: now() - 2900, from: "open", to: "half_open", reason: "open_time_elapsed", last_error: null }, { at: now() - 2890, from: "half_open", to: "closed", reason: "probes_succeeded", last_error: null }, { at: now() - 40, from: "closed", to: "open", reason: "failure_rate", last_error: "504 from 10.1.4.9" }] }),
-    breaker("search", isBad() ? "half_open" : "closed", isBad() ? { calls: 3, failures: 0, probes_in_flight: 1, reason: "consecutive_failures", rejected: 88 } : {}),
+    breaker("search", isBad() ? "half_open" : "closed", isBad() ? { calls: 1, failures: 0, probes_in_flight: 1, reason: "consecutive_failures", rejected: 88 } : {}),
     breaker("quotes", "closed", { calls: 2210, failures: 9, slow: 26, rejected: 0 }),
     { ...limit("keyed_circuit_breaker", "tenants", { keys: 1204, max_keys: 10000, closed: 1201, open: 0, half_open: 0, forced_open: 0, disabled: 3, evicted: 0, mode: "on" }), state: "closed", controls: ["reset"] },
     limit("retry", "payments", { retries: 812, unsent_retries: 4, recovered: 790, budget_available: 12, budget_capacity: 100 }),
-    limit("timeout", "payments, one attempt", { limit_seconds: 10, total: 0, attempt: 31, rejected: 0 }),
-    limit("timeout", "payments, in all", { limit_seconds: 30, total: 0, rejected: 0 }),
+    limit("timeout", "payments, one attempt", { limit_seconds: 10, total: 0, attempt: 31, rejected: 0 }, [["limit_seconds", 10, 0.001, 86400]]),
+    limit("timeout", "payments, in all", { limit_seconds: 30, total: 0, rejected: 0 }, [["limit_seconds", 30, 0.001, 86400]]),
     limit("fallback", "quotes", { served: 17, failed: 0 }),
-    limit("bulkhead", "uploads", { running: 9, capacity: 25, waiting: 0 }),
+    limit("bulkhead", "uploads", { in_flight: 9, limit: changedSettings.get("uploads limit") ?? 25, queued: 0, queue_limit: 50, done: 48210, failed: 31, inconclusive: 4, rejected: 0, mean_wait_seconds: 0.0001, recent_wait_seconds: 0.0002, recent_run_seconds: 0.031 }, [["limit", 25, 1, 10000, { whole: true }], ["queue_limit", 50, 0, 10000, { whole: true }]], { state: "available" }),
+    limit("rate_limit", "per tenant", { rate_per_second: 50, burst: 100, available: 88, admitted: 812034, rejected: 14, keys: 1204 }, [["rate_per_second", 50, 0.001, 1000000], ["burst", 100, 1, 1000000, { whole: true }]], { state: "admitting", controls: ["reset", "hold_closed"] }),
+    limit("chaos", "game day", { error_rate: isBad() ? 0.05 : 0, latency_rate: 0, latency_seconds: 0.25, errors: 12, on_for_seconds: null }, [["error_rate", isBad() ? 0.05 : 0, 0, 1]], { state: isBad() ? "on" : "off", controls: ["hold_on", "reset", "release"] }),
+    limit("object_pool", "orders-db", { connections: 5, wait_seconds: 0.0123, hit_ratio: 0.93, reads_per_second: 1234.5, memory_bytes: 52428800, mode: "warm_up", last_error: null }),
   ];
-  if (scenario === "many") for (let i = 0; i < 491; i++) list.push(i % 5 ? breaker(`upstream-${String(i).padStart(3, "0")}`, i % 29 ? "closed" : "open", { failures: i % 40 }) : limit("timeout", `limit-${i}`, { limit_seconds: i / 10, total: i }));
+  if (scenario === "many") for (let i = 0; i < 488; i++) list.push(i % 5 ? breaker(`upstream-${String(i).padStart(3, "0")}`, i % 29 ? "closed" : "open", { failures: i % 40 }) : limit("timeout", `limit-${i}`, { limit_seconds: i / 10, total: i }));
   return { guards: list };
 }
 
@@ -160,11 +167,11 @@ const hello = (every) => ({ type: "hello", schema: 1, seq, at: now(), every, sta
 const tick = (every) => ({ type: "tick", seq: ++seq, at: now(), every, status: status(), points: scenario === "empty" ? [] : [point()], routes: routes(), guards: guards() });
 
 function calls(slow) {
-  const call = (id, method, route, seconds, more = {}) => ({ id, service: "orders", method, route, path: null, started_at: now() - seconds, seconds, correlation_id: `c2e003002aee7da${id}`, trace_id: "4bf92f3577b34da6a3ce929d0e0e4736", status: null, outcome: null, ...more });
+  const call = (id, method, route, seconds, more = {}) => ({ id, kind: "server", service: "orders", method, route, path: null, started_at: now() - seconds, seconds, correlation_id: `c2e003002aee7da${id}`, trace_id: "4bf92f3577b34da6a3ce929d0e0e4736", status: null, outcome: null, ...more });
   if (scenario === "empty") return { calls: [], truncated: false };
-  const list = slow ? [call(3, "POST", "/pay", 10.004, { status: 504, outcome: "timed_out" }), call(2, "GET", "/orders", 1.2, { status: 200, outcome: "success" })] : [call(1, "POST", "/pay", 4.1), call(2, "POST", "/pay", 2.2), call(3, "GET", "/orders/{id}", 0.012)];
+  const list = slow ? [call(3, "POST", "/pay", 10.004, { status: 504, outcome: "timed_out" }), call(2, "GET", "/orders", 1.2, { status: 200, outcome: "success" })] : [call(1, "POST", "/pay", 4.1), call(2, "POST", "/pay", 2.2), call(3, "GET", "/orders/{id}", 0.012), call(4, "POST", "/charge", 2.1, { kind: "client", service: "payments" }), call(5, null, "reindex", 0.4, { kind: "operation" })];
   if (scenario === "many") for (let i = 10; i < 400; i++) list.push(call(i, "GET", `/resource/${i}/{id}`, i / 1000));
-  return { calls: list, truncated: scenario === "many" };
+  return { calls: list, truncated: scenario === "many", missed: scenario === "many" ? 1312 : 0 };
 }
 
 const FAMILIES = [["http_requests_total", "counter", null, "Calls that servers completed, by route, method and status", 18], ["http_request_duration_seconds", "histogram", "seconds", "Time until the end of the response body", 6], ["server_uptime_seconds", "gauge", "seconds", "Time since the start", 1], ["circuit_breaker_state", "gauge", null, "State of each circuit", 3], ["process_resident_memory_bytes", "gauge", "bytes", "Memory in use", 1]];
@@ -192,6 +199,18 @@ function control(name, body) {
   return { seq: record({ kind: "control", severity: "warning", subject: name, text: `${body.action} for ${body.seconds ?? 0} s`, who: "mira", data: { reason: body.reason } }).seq };
 }
 
+function changeSetting(kind, name, body) {
+  if (role !== "operator" || !controls) return problem(403, "controls are for operators");
+  const known = guards().guards.find((guard) => guard.kind === kind && guard.name === name)?.settings.find((each) => each.name === body.setting);
+  if (!known) return problem(404, "no guard of this kind and name has this setting");
+  if (body.value === null ? !known.can_be_off : !(body.value >= known.min && body.value <= known.max)) return problem(400, `${body.setting} is ${body.value}, must be ${known.min} to ${known.max}`, "value");
+  // As a guard that refuses what does not go with another setting.
+  if (body.setting === "queue_limit" && body.value > 1000) return problem(400, "queue_limit is too large for the limit", "value");
+  changedSettings.set(`${name} ${body.setting}`, body.value);
+  const word = (value) => String(value ?? "off");
+  return { seq: record({ kind: "control", severity: "warning", subject: name, text: `${body.setting} is ${word(body.value)}, was ${word(known.value)}: ${body.reason}`, who: "mira", data: { kind, action: "set", setting: body.setting, before: word(known.value), after: word(body.value), reason: body.reason } }).seq };
+}
+
 function api(path, search, method, body) {
   if (path === "status") return status();
   if (path === "overview") return overview(search.get("range") ?? "5m");
@@ -210,6 +229,8 @@ function api(path, search, method, body) {
   if (error) return errors().groups.find((group) => group.fingerprint === error[1]) ?? problem(404, "there is no such group");
   const controlled = path.match(/^guards\/[^/]+\/([^/]+)\/control$/);
   if (controlled && method === "POST") return control(decodeURIComponent(controlled[1]), body);
+  const set = path.match(/^guards\/([^/]+)\/([^/]+)\/settings$/);
+  if (set && method === "POST") return changeSetting(decodeURIComponent(set[1]), decodeURIComponent(set[2]), body);
   return problem(404, "not found");
 }
 
@@ -224,6 +245,7 @@ function fake(path, body) {
   if (path === "drop") for (const viewer of viewers) viewer.end(body.code ?? 1001);
   if (path === "silence") isSilent = body.on;
   if (path === "sign-out") isSignedOut = body.on;
+  if (path === "full") isFull = body.on;
   return {};
 }
 
@@ -240,6 +262,8 @@ const server = createServer(async (request, response) => {
   if (path === "logout") { isSignedOut = true; return response.writeHead(303, { location: "login" }).end(); }
   if (path.startsWith("api/")) {
     if (isSignedOut) return json(problem(401, "sign in first"));
+    if (path === "api/v1/events" && isFull) return json(problem(429, "all places for viewers are taken"));
+    if (path === "api/v1/events" && request.method === "HEAD") return response.writeHead(200).end();
     if (path === "api/v1/events") return openEvents(url, response);
     if (request.method === "POST" && !isJson) return json(problem(415, "the content type must be application/json"));
     return json(api(path.slice("api/v1/".length), url.searchParams, request.method, text ? JSON.parse(text) : {}));
@@ -290,6 +314,7 @@ server.on("upgrade", (request, socket) => {
     if (message.action === "set_every") viewer.every = message.every;
     viewer.send(tick(viewer.every));
   });
+  if (isFull) return viewer.end(4429);
   serve(viewer, (stop) => socket.on("close", stop));
 });
 const uint32 = (n) => { const buffer = Buffer.alloc(4); buffer.writeUInt32BE(n); return buffer; };

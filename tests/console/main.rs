@@ -9,6 +9,7 @@ mod http;
 mod page;
 mod real;
 mod server;
+mod settings;
 
 use browser::Browser;
 use server::Server;

@@ -38,7 +38,7 @@ fn overview_says_in_one_line_that_all_is_well() {
     open_live(&server, &browser, "#overview");
     assert_eq!(
         browser.text(".now.ok"),
-        "All is well. 5 components healthy, 9 guards."
+        "All is well. 5 components healthy, 12 guards."
     );
 }
 
@@ -178,6 +178,43 @@ fn long_lists_have_only_the_rows_in_view_in_the_document() {
             result["blank"].as_u64().expect("it is a count") <= 2,
             "{view}: {result}"
         );
+    }
+}
+
+#[test]
+fn calls_have_their_kind_and_those_that_were_missed_are_counted() {
+    let Some((server, browser)) = start(&["--scenario", "many"]) else {
+        return;
+    };
+    open_live(&server, &browser, "#calls?q=charge");
+    browser.wait("document.querySelector('#call-rows')");
+    assert!(browser.text("#call-rows").contains("client"));
+    assert!(
+        browser
+            .text("main")
+            .contains("Since the start 1,312 calls were not watched")
+    );
+    browser.fill("main .filter", "operation");
+    browser.wait("document.querySelector('#call-rows')?.innerText.includes('reindex')");
+}
+
+#[test]
+fn strip_begins_with_the_start_of_a_young_process() {
+    let ends = "document.querySelector('.strip-ends').innerText.split(/\\s+/).map((each) => each.split(':')).map(([h, m]) => 60 * h + 1 * m)";
+    let minutes = format!("(([from, to]) => (to - from + 1440) % 1440)({ends})");
+    for (uptime, expected, label) in [("180", 2..=4, "Last 3"), ("100000", 60..=60, "Last 1 h")] {
+        let Some((server, browser)) = start(&["--uptime", uptime]) else {
+            return;
+        };
+        open_live(&server, &browser, "#guards");
+        browser.wait("document.querySelector('.strip-ends')");
+        let found = browser.run(&format!("return {minutes}"));
+        assert!(
+            expected.contains(&found.as_u64().expect("minutes")),
+            "{uptime}: {found}"
+        );
+        let text = browser.run("return document.querySelector('.strip').title");
+        assert!(text.as_str().expect("a text").starts_with(label), "{text}");
     }
 }
 

@@ -267,6 +267,36 @@ fn real_breaker_opens_when_its_upstream_dies_and_operators_alone_control_it() {
 }
 
 #[test]
+fn real_operator_changes_a_setting_and_the_journal_has_both_values() {
+    let Some(browser) = Browser::start() else {
+        return;
+    };
+    let real = Real::get();
+    let _turn = real.turn.lock().unwrap_or_else(PoisonError::into_inner);
+    real.open(&browser, "#guards?kind=circuit_breaker&name=payments");
+    for (from, to) in [("3", "4"), ("4", "3")] {
+        let shows = |value: &str| {
+            let rows =
+                "[...document.querySelectorAll('.settings .row')].map((each) => each.innerText)";
+            let text = format!("consecutive failures\n1 to 10,000, or off\n{value}\nChange…");
+            browser.wait(&format!("{rows}.includes({})", json!(text)));
+        };
+        shows(from);
+        browser.run("document.querySelector('[aria-label=\"Change… consecutive failures of payments\"]').click()");
+        browser.wait("document.querySelector('dialog[open]')");
+        browser.fill("dialog [name=value]", to);
+        browser.fill("dialog [name=reason]", "a test");
+        browser.click("dialog", "Change");
+        browser.wait("!document.querySelector('dialog')");
+        shows(to);
+    }
+    browser.open(&real.url("#journal?kind=control&q=consecutive_failures"));
+    browser.wait("document.querySelector('main').innerText.includes('consecutive_failures is 4, was 3: a test')");
+    browser.run("document.querySelector('#journal-rows a').click()");
+    browser.wait("document.querySelector('.detail')?.innerText.includes('4 → 3')");
+}
+
+#[test]
 fn real_page_reconnects_when_the_server_is_back() {
     let Some(browser) = Browser::start() else {
         return;

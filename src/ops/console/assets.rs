@@ -35,8 +35,8 @@ const PAGE_MODULES: &[(&str, &str)] = modules![
     "shapes.js",
     "windowed.js",
     "charts.js",
-    "dialogs.js",
     "guard_parts.js",
+    "dialogs.js",
     "event_parts.js",
     "health_parts.js",
     "views/overview.js",
@@ -104,11 +104,6 @@ impl Files {
                 "vendor/uplot/uPlot.iife.min.js",
                 JAVASCRIPT,
                 text(include_str!("assets/vendor/uplot/uPlot.iife.min.js")),
-            ),
-            (
-                "vendor/uplot/uPlot.min.css",
-                CSS,
-                text(include_str!("assets/vendor/uplot/uPlot.min.css")),
             ),
         ];
         let mut index = include_str!("assets/index.html").to_owned();

@@ -3,15 +3,16 @@
 import { h, render } from "./dom.js";
 import { get, post, refresh } from "./api.js";
 import { words } from "./format.js";
+import { rangeText, statName, unitOf, valueText } from "./guard_parts.js";
 
-// What an operator can do with a guard; `timed` states end by themselves.
-const CONTROLS = [
-  { action: "release", text: "Release", says: "Ends what an operator forced. The guard decides by itself again." },
-  { action: "reset", text: "Reset", says: "Closes the circuit and forgets what was counted." },
-  { action: "hold_closed", text: "Hold closed…", timed: true, says: "Admits all calls, whatever fails, until the time has elapsed." },
-  { action: "hold_open", text: "Hold open…", timed: true, className: "bad", says: "Rejects all calls until the time has elapsed." },
-  { action: "shadow", text: "Shadow…", timed: true, className: "quiet", says: "Counts and reports as usual, but rejects no call, until the time has elapsed." },
-];
+// What an operator can do with a guard: text, explanation, class. All but the first two end by themselves.
+const CONTROLS = {
+  release: ["Release", "Ends what an operator forced. The guard decides by itself again."],
+  reset: ["Reset", "Takes back what was forced, and forgets what was counted."],
+  hold_closed: ["Hold closed…", "Admits all calls, whatever fails"],
+  hold_open: ["Hold open…", "Rejects all calls", "bad"],
+  shadow: ["Shadow…", "Counts and reports as usual, but rejects no call", "quiet"],
+};
 const TIMES = [[60, "1 minute"], [300, "5 minutes"], [600, "10 minutes"], [1800, "30 minutes"], [3600, "1 hour"], [14400, "4 hours"]];
 const DEFAULT_TIME = 600;
 
@@ -20,16 +21,34 @@ export const maySwitch = (status) => status?.role === "operator" && status.contr
 // Returns the controls that this viewer may use on a guard: none at all for those who may not.
 export function controlsOf(guard, status) {
   if (!maySwitch(status)) return [];
-  const allowed = new Set(guard.controls ?? []);
-  if (guard.held_until) allowed.add("release");
-  return CONTROLS.filter((control) => allowed.has(control.action) && (control.action !== "release" || guard.held_until));
+  const order = Object.keys(CONTROLS);
+  const allowed = (guard.controls ?? []).filter((action) => action !== "release" || guard.held_until);
+  // One that this page does not know yet has its name.
+  return allowed.map((action) => [action, ...CONTROLS[action] ?? [`${words(action)}…`, "Does so"]]).sort((a, b) => order.indexOf(a[0]) - order.indexOf(b[0]));
 }
 
-export function askControl(control, guard) {
-  const title = `${control.text.replace("…", "")}: ${guard.name}`;
+const addressOf = (guard, what) => `api/v1/guards/${encodeURIComponent(guard.kind)}/${encodeURIComponent(guard.name)}/${what}`;
+
+export function askControl([action, label, says, className], guard) {
+  const verb = label.replace("…", "");
+  const timed = verb !== label;
   ask({
-    title, text: `Now ${words(guard.state)} (${words(guard.kind)}). ${control.says}`, timed: control.timed, verb: control.text.replace("…", ""), isBad: control.className === "bad",
-    send: ({ seconds, reason }) => post(`api/v1/guards/${encodeURIComponent(guard.kind)}/${encodeURIComponent(guard.name)}/control`, { action: control.action, ...(control.timed ? { seconds } : {}), reason, ...(guard.key == null ? {} : { key: guard.key }) }),
+    title: `${verb}: ${guard.name}`, text: `Now ${words(guard.state)} (${words(guard.kind)}). ${says}${timed ? ", until the time has elapsed." : ""}`, timed, verb, isBad: className === "bad",
+    send: ({ seconds, reason }) => post(addressOf(guard, "control"), { action, ...(timed ? { seconds } : {}), reason }),
+  });
+}
+
+// Shares are typed as percentages; digits that only the conversion makes are left out.
+const scaled = (name, value, factor) => (value == null ? "" : unitOf(name) === "percent" ? Number((value * factor).toPrecision(12)) : value);
+
+export function askSetting(guard, setting) {
+  const { name, min, max, whole, can_be_off: canBeOff } = setting;
+  const unit = unitOf(name);
+  const label = `${statName(name)}${unit && `, ${unit}`}: ${rangeText(setting)}`;
+  ask({
+    title: `Change ${statName(name)}: ${guard.name}`, text: `Now ${valueText(setting)}. The new value stays until it is changed again or the process ends.`, verb: "Change",
+    fields: [{ name: "value", label, value: scaled(name, setting.value, 100), hint: canBeOff ? "off" : "", type: "number", min: scaled(name, min, 100), max: scaled(name, max, 100), step: whole ? 1 : "any", required: !canBeOff }],
+    send: ({ value, reason }) => post(addressOf(guard, "settings"), { setting: name, value: value === "" ? null : scaled(name, Number(value), 0.01), reason }),
   });
 }
 
@@ -71,7 +90,7 @@ function ask({ title, text, timed, verb, isBad, fields = [], error, send }) {
   };
   const draw = () => render(dialog, [h("form", { onsubmit: submit },
     h("h2", { id: "dialog-title", class: "breaks" }, title), h("p", { class: "faint" }, text),
-    fields.map((field) => h("label", { key: field.name }, field.label, h("input", { name: field.name, initial: field.value, placeholder: field.hint, required: true, maxlength: 1000, spellcheck: "false" }))),
+    fields.map(({ label, value, hint, ...field }) => h("label", { key: field.name }, label, h("input", { initial: value, placeholder: hint, required: true, maxlength: 1000, spellcheck: "false", ...field }))),
     timed ? h("label", {}, "For", h("select", { name: "seconds", initial: String(DEFAULT_TIME) }, TIMES.map(([seconds, name]) => h("option", { value: String(seconds) }, name)))) : null,
     h("label", {}, "Reason", h("input", { name: "reason", required: true, maxlength: 200, pattern: ".*\\S.*", title: "Some words on why", autocomplete: "off", placeholder: "It is written into the journal with your name" })),
     error ? h("p", { class: "note bad", role: "alert" }, error) : null,

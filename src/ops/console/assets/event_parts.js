@@ -9,7 +9,7 @@ export function eventLink(event) {
   const name = event.subject;
   if (event.kind === "guard") return link("guards", { name });
   if (event.kind === "control" && event.data?.fingerprint) return link("errors", { status: "all", at: event.data.fingerprint });
-  if (event.kind === "control" && event.data?.kind) return link("guards", { name });
+  if (event.kind === "control" && event.data?.kind) return link("guards", { kind: event.data.kind, name });
   if (event.kind === "health") return link("health", { name });
   if (event.kind === "error") return event.data?.fingerprint ? link("errors", { at: event.data.fingerprint }) : link("errors");
   return link("journal", { at: event.seq });

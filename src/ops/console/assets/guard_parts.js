@@ -3,29 +3,38 @@
 import { h } from "./dom.js";
 import { link } from "./address.js";
 import { bar } from "./shapes.js";
-import { count, duration, number, percent, plural, span, words } from "./format.js";
-import { clip, dot, pill, tone } from "./parts.js";
+import { bytes, count, duration, number, percent, plural, span, words } from "./format.js";
+import { clip, dot, num, pill, tone } from "./parts.js";
 
-export const isBreaker = (guard) => guard.kind === "circuit_breaker" || guard.kind === "keyed_circuit_breaker";
+export const isBreaker = (guard) => guard.kind.endsWith("circuit_breaker");
 
 export const guardLink = (guard, params = {}) => link("guards", { ...params, kind: guard.kind, name: guard.name });
 
 export const guardKey = (guard) => `${guard.kind} ${guard.name} ${guard.key ?? ""}`;
 
-const STATES = ["on", "closed", "disabled", "half_open", "forced_open", "open"];
+// Chaos is as it should be while it is off.
+export const guardTone = ({ kind, state }) => (kind === "chaos" && state === "on" ? "warn" : tone(state));
+
+export const isQuiet = (guard) => ["", "ok"].includes(guardTone(guard));
 
 // Orders guards: those that reject calls come first.
-export const severity = (guard) => STATES.indexOf(guard.state) * 10 + (guard.held_until ? 1 : 0) + (isBreaker(guard) ? 0.5 : 0);
+export const severity = (guard) => ["", "ok", "info", "warn", "bad"].indexOf(guardTone(guard)) * 10 + (guard.held_until ? 1 : 0) + (isBreaker(guard) ? 0.5 : 0);
 
 export const failedShare = ({ stats = {} }) => (stats.calls > 0 ? stats.failures / stats.calls : null);
 
 const sentences = {
-  circuit_breaker: ({ stats, state }) => (state === "half_open" ? `probing: ${count(stats.calls)} completed, ${count(stats.probes_in_flight)} in flight` : stats.calls > 0 ? `${percent(failedShare({ stats }))} of ${plural(stats.calls, "call")} failed` : "no calls in the window"),
-  keyed_circuit_breaker: ({ stats }) => `${count(stats.keys)} of ${plural(stats.max_keys, "key")}, ${count(stats.open)} open`,
-  timeout: ({ stats }) => [stats.limit_seconds == null ? "no limit" : duration(stats.limit_seconds), elapsed(stats)].join(", "),
-  retry: ({ stats }) => [plural(stats.retries ?? 0, "retry", "retries"), stats.budget_available == null ? null : `${count(stats.budget_available)} left in the budget`].filter(Boolean).join(", "),
-  fallback: ({ stats }) => `${plural(stats.served ?? 0, "call")} served, ${count(stats.failed)} failed`,
+  circuit_breaker: (stats, guard) => (guard.state === "half_open" ? `${count(stats.calls - stats.failures)} of ${plural(settingOf(guard, "probes") ?? stats.calls, "probe")} succeeded` : stats.calls > 0 ? `${percent(failedShare(guard))} of ${plural(stats.calls, "call")} failed` : "no calls in the window"),
+  keyed_circuit_breaker: (stats) => `${count(stats.keys)} of ${plural(stats.max_keys, "key")}, ${count(stats.open)} open`,
+  timeout: (stats) => elapsed(stats),
+  retry: (stats) => plural(stats.retries ?? 0, "retry", "retries"),
+  fallback: (stats) => `${plural(stats.served ?? 0, "call")} served, ${count(stats.failed)} failed`,
+  bulkhead: (stats) => list(`${count(stats.in_flight)} running`, stats.queued != null && `${count(stats.queued)} queued`, seconds("waits", stats.recent_wait_seconds), seconds("runs", stats.recent_run_seconds)),
+  rate_limit: (stats) => list(stats.rate_per_second != null && `${number(stats.rate_per_second)}/s`, stats.keys != null && plural(stats.keys, "key"), stats.rejected > 0 && `${count(stats.rejected)} rejected`),
+  chaos: (stats) => list(...Object.entries(stats).filter(([name, value]) => name.endsWith("_rate") && value > 0).map(([name, value]) => `${statName(name)} ${stat(name, value)}`)) || "no faults are set",
 };
+
+const list = (...parts) => parts.filter(Boolean).join(", ");
+const seconds = (verb, value) => value > 0 && `${verb} ${duration(value)}`;
 
 function elapsed(stats) {
   const known = ["limit_seconds", "rejected"];
@@ -33,40 +42,53 @@ function elapsed(stats) {
   return total ? `elapsed ${plural(total, "time")}` : "never elapsed";
 }
 
+export const settingOf = (guard, name) => guard.settings?.find((setting) => setting.name === name)?.value;
+
 // One line on what a guard does now.
 export function sentence(guard) {
-  const known = sentences[guard.kind];
-  if (known) return known({ stats: guard.stats ?? {}, state: guard.state });
-  return Object.entries(guard.stats ?? {}).slice(0, 3).map(([name, value]) => `${words(name)} ${stat(name, value)}`).join(", ");
+  const { stats = {}, kind } = guard;
+  return sentences[kind]?.(stats, guard) ?? Object.entries(stats).slice(0, 3).map(([name, value]) => `${statName(name)} ${stat(name, value)}`).join(", ");
 }
+
+// The unit of a stat or a setting, by its name, in which a person types it.
+export const unitOf = (name) => (/(^|_)(ratio|rate|rate_threshold)$/.test(name) ? "percent" : words(/_(seconds|bytes|per_second)$/.exec(name)?.[1] ?? ""));
 
 // Formats a stat by its name.
 export function stat(name, value) {
   if (value == null) return "–";
   if (typeof value !== "number") return words(value);
-  if (name.endsWith("_seconds")) return duration(value);
-  if (/_(ratio|rate|rate_threshold)$/.test(name)) return percent(value);
-  return Number.isInteger(value) ? count(value) : number(value);
+  const unit = unitOf(name);
+  if (unit === "per second") return `${number(value)}/s`;
+  return ({ seconds: duration, bytes, percent }[unit] ?? (Number.isInteger(value) ? count : number))(value);
 }
 
-export const statName = (name) => words(name.replace(/_seconds$/, ""));
+export const statName = (name) => words(name.replace(/_(seconds|bytes|per_second)$/, ""));
 
-// A row of a list of guards.
-export function guardRow(guard) {
-  return h("a", { key: guardKey(guard), href: guardLink(guard) }, dot(tone(guard.state)),
-    h("span", { class: "t" }, clip(guard.key == null ? guard.name : `${guard.name} [${guard.key}]`), clip(`${words(guard.kind)} · ${sentence(guard)}`, "s")),
-    rightSide(guard));
+// A setting that an operator may change: its value, and what is allowed.
+export const valueText = ({ name, value }) => (value == null ? "off" : stat(name, value));
+export const rangeText = ({ name, min, max, can_be_off: canBeOff }) => `${stat(name, min)} to ${stat(name, max)}${canBeOff ? ", or off" : ""}`;
+
+// How full a guard is: what is used or left, of how much, and from which share on it is nearly at its end.
+const LEVELS = {
+  bulkhead: ({ in_flight, limit }) => [in_flight, limit, in_flight >= limit * 0.9],
+  rate_limit: ({ available, burst }) => [available, burst, available < burst / 4],
+  retry: ({ budget_available: left, budget_capacity: all }) => [left, all, left < all / 4],
+};
+
+function level({ kind, stats = {} }) {
+  const [value, all, isNear] = LEVELS[kind]?.(stats) ?? [];
+  if (value == null || !all) return null;
+  return [bar(value / all, { fill: isNear ? "--warn" : "--accent", label: `${value} of ${all}` }), num(`${count(value)}/${count(all)}`)];
 }
 
-function rightSide(guard) {
-  const { stats = {} } = guard;
-  if (isBreaker(guard)) return pill(guard.state);
-  if (stats.budget_available != null && stats.budget_capacity) return budgetBar(stats);
-  return guard.state === "on" ? null : pill(guard.state);
+// A row of a list of guards, with what can be done at its end.
+export function guardRow(guard, more) {
+  const as = guardTone(guard);
+  return h("div", { key: guardKey(guard), class: "row" }, dot(as),
+    h("a", { class: "t", href: guardLink(guard) }, clip(guard.key == null ? guard.name : `${guard.name} [${guard.key}]`), clip(list(words(guard.kind), sentence(guard)).replace(", ", " · "), "s")),
+    level(guard), guard.kind === "timeout" ? num(stat("_seconds", guard.stats?.limit_seconds)) : null,
+    isBreaker(guard) || as !== "ok" ? pill(guard.state, words(guard.state), as) : null, more);
 }
-
-export const budgetBar = (stats) => bar(stats.budget_available / stats.budget_capacity,
-  { fill: stats.budget_available < stats.budget_capacity / 4 ? "--warn" : "--accent", label: `${stats.budget_available} of ${stats.budget_capacity} left` });
 
 // How long a state that an operator forced still lasts.
 export const heldText = (guard, now) => (guard.held_until ? `held by an operator for another ${span(Math.max(0, guard.held_until - now))}` : null);

@@ -7,6 +7,7 @@ import { setting } from "./settings.js";
 const CHANNELS = "metrics,guards,health,errors,journal";
 const FIRST_WAIT = 250;
 const MAX_WAIT = 5000;
+const FULL_WAIT = 20_000;
 const HIDDEN_FOR = 60_000;
 
 let connection = null;
@@ -103,20 +104,21 @@ function lost(code, reason) {
   close();
   const message = closeMessage(code, reason);
   if (code === 4401) return setConnection({ phase: "unauthorized", message });
+  // Somebody else must leave first: to ask again and again would not help.
+  if (code === 4429) wait = FULL_WAIT;
   const jittered = wait * (0.75 + Math.random() / 2);
   setConnection({ phase: "reconnecting", message, retryAt: Date.now() + jittered });
   timer = setTimeout(retry, jittered);
   wait = Math.min(wait * 2, MAX_WAIT);
 }
 
-// A server that rejects the session closes the web socket without saying why: ask it.
+// A browser does not tell why the server rejected a connection: ask for the status alone.
 async function retry() {
   timer = 0;
-  try {
-    const response = await fetch("api/v1/status", { cache: "no-store" });
-    if (response.status === 401) return setConnection({ phase: "unauthorized", message: "The session is not valid any more." });
-  } catch { /* Not there yet; connecting says so. */ }
-  connect();
+  const response = await fetch(address("api/v1/events"), { method: "HEAD", cache: "no-store" }).catch(() => ({}));
+  const code = { 401: 4401, 429: 4429 }[response.status];
+  if (code) lost(code);
+  else connect();
 }
 
 function close() {
@@ -128,7 +130,7 @@ function close() {
 function closeMessage(code, reason) {
   if (code === 4401) return "The session is not valid any more.";
   if (code === 4408) return "This page was too slow to take what the server sent.";
-  if (code === 4429) return "Too many pages are open on this server.";
+  if (code === 4429) return "Too many pages are open on this server: there is no place for another until one is closed.";
   if (code === 1001) return "The server is shutting down.";
   return reason || "The connection to the server was lost.";
 }

@@ -4,7 +4,7 @@ import { h } from "./dom.js";
 import { ago, clock, fullTime, words } from "./format.js";
 
 const TONES = {
-  healthy: "ok", closed: "ok", on: "ok", resolved: "ok", degraded: "warn", half_open: "warn", regressed: "warn", warning: "warn",
+  healthy: "ok", closed: "ok", on: "ok", available: "ok", admitting: "ok", resolved: "ok", full: "warn", limiting: "warn", degraded: "warn", half_open: "warn", regressed: "warn", warning: "warn",
   unhealthy: "bad", open: "bad", forced_open: "bad", critical: "bad", new: "bad", disabled: "info", shadow: "info", info: "info",
 };
 

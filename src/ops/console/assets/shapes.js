@@ -1,7 +1,7 @@
 // Small drawings in SVG: sparklines and bars. Drawings over time with axes are in charts.js.
 
 import { h } from "./dom.js";
-import { clock, fullTime, words } from "./format.js";
+import { clock, duration, fullTime, words } from "./format.js";
 
 const WIDTH = 100;
 const HEIGHT = 30;
@@ -46,13 +46,13 @@ export function bar(share, { fill = "--accent", mark, label, wide } = {}) {
 
 const STATE_FILLS = { closed: "--c-success", open: "--c-failure", forced_open: "--c-failure", half_open: "--c-overload", disabled: "--c-rejected" };
 
-// Draws the states of the last hour from left to right.
-export function strip(parts, now) {
-  const text = parts.map(([state, share]) => `${words(state)} ${Math.round(share * 100)} %`).join(", ");
+// Draws the states since a time, an hour ago or the start, from left to right.
+export function strip(parts, since, now) {
+  const text = `Last ${duration(now - since)}: ${parts.map(([state, share]) => `${words(state)} ${Math.round(share * 100)} %`).join(", ")}`;
   return h("div", {},
-    h("div", { class: "strip", role: "img", "aria-label": `Last hour: ${text}`, title: `Last hour: ${text}` },
+    h("div", { class: "strip", role: "img", "aria-label": text, title: text },
       parts.map(([state, share]) => h("i", { style: { width: `${share * 100}%`, background: `var(${STATE_FILLS[state] ?? "--c-cancelled"})` } }))),
-    h("div", { class: "strip-ends", title: fullTime(now) }, h("span", {}, clock(now - 3600).slice(0, 5)), h("span", {}, clock(now).slice(0, 5))));
+    h("div", { class: "strip-ends", title: fullTime(now) }, h("span", {}, clock(since).slice(0, 5)), h("span", {}, clock(now).slice(0, 5))));
 }
 
 const ICONS = {

@@ -2,7 +2,7 @@
 
 import { h } from "../dom.js";
 import { change } from "../address.js";
-import { count, duration, words } from "../format.js";
+import { count, duration, plural, words } from "../format.js";
 import { card, clip, pill, placeholder, search, segments, time, truncated } from "../parts.js";
 import { table } from "../windowed.js";
 import { use } from "../api.js";
@@ -18,8 +18,9 @@ export function calls(context) {
   return [
     h("div", { class: "tools" },
       segments("Which calls", TABS, slow ? "1" : "0", (value) => change({ slow: value === "1" ? "1" : undefined, sort: undefined })),
-      search("Filter by route or ID", params.q, (q) => change({ q }, { replace: true }))),
+      search("Filter by route, kind or ID", params.q, (q) => change({ q }, { replace: true }))),
     truncated(entry.data?.truncated, "There are more calls than are shown: the list is bounded."),
+    truncated(entry.data?.missed, `Since the start ${plural(entry.data?.missed, "call was", "calls were")} not watched, because the table of calls was full.`),
     entry.error && rows.length ? h("p", { class: "note warn", role: "alert" }, entry.error.message) : null,
     card(slow ? "Slow calls" : "Calls in flight", count(rows.length), rows.length
       ? table({ id: "call-rows", label: "Calls", rows, rowKey: (call) => call.id, columns: columns(slow, context), sort: params.sort ?? (slow ? "-started" : "-seconds"),
@@ -28,7 +29,7 @@ export function calls(context) {
   ];
 }
 
-const matches = (call, q) => !q || [call.service, call.method, call.route, call.path, call.correlation_id, call.trace_id].join(" ").toLowerCase().includes(q.toLowerCase());
+const matches = (call, q) => !q || [call.service, call.kind, call.method, call.route, call.path, call.correlation_id, call.trace_id].join(" ").toLowerCase().includes(q.toLowerCase());
 
 function columns(slow, { now }) {
   const outcomeColumns = [
@@ -37,6 +38,7 @@ function columns(slow, { now }) {
   ];
   return [
     { key: "route", title: "call", value: (call) => call.route ?? call.path ?? "", cell: (call) => h("span", { class: "clip route", title: `${call.method ?? ""} ${call.path ?? call.route ?? ""}` }, h("span", { class: "m" }, call.method ?? ""), h("span", { class: "mono" }, call.route ?? call.path ?? "unmatched")) },
+    { key: "kind", title: "kind", value: (call) => call.kind ?? "", cell: (call) => words(call.kind) },
     { key: "service", title: "service", hide: true, value: (call) => call.service, cell: (call) => clip(call.service, "where") },
     { key: "started", title: "started", numeric: true, hide: true, value: (call) => call.started_at, cell: (call) => time(call.started_at, now) },
     { key: "seconds", title: slow ? "took" : "for", numeric: true, value: (call) => call.seconds, cell: (call) => h("span", { class: call.seconds > 1 ? "hot" : undefined }, duration(call.seconds)) },

@@ -7,7 +7,7 @@ import { card, clip, note, pairs, pill, placeholder, search, segments, time } fr
 import { table } from "../windowed.js";
 import { eventLink, eventText } from "../event_parts.js";
 
-const KINDS = [["all", "All"], ["guard", "Guards"], ["health", "Health"], ["error", "Errors"], ["control", "Controls"], ["lifecycle", "Lifecycle"]];
+const KINDS = [["all", "All"], ["guard", "Guards"], ["health", "Health"], ["error", "Errors"], ["control", "Controls"], ["log_level", "Log level"], ["lifecycle", "Lifecycle"]];
 
 export function journal(context) {
   const { state, params } = context;
@@ -46,11 +46,11 @@ function columns({ now, params }) {
 }
 
 function detail(event, { now }) {
-  const data = Object.entries(event.data ?? {});
+  const { before, after, ...data } = event.data ?? {};
   return h("section", { class: "card detail", tabindex: -1, "aria-label": "Detail of the event" },
     h("h2", { class: "name" }, h("span", { class: "breaks" }, eventText(event)), pill(event.severity),
       h("span", { class: "aside" }, h("button", { type: "button", class: "btn quiet", "aria-label": "Close the detail (Esc)", onclick: () => change({ at: undefined }) }, "×"))),
     pairs(["Number", count(event.seq)], ["Time", fullTime(event.at)], ["Kind", words(event.kind)],
       event.subject && ["Subject", h("a", { class: "link breaks", href: eventLink(event) }, event.subject)], event.who && ["Who", event.who],
-      ...data.map(([name, value]) => [words(name), h("span", { class: "mono breaks" }, typeof value === "object" ? JSON.stringify(value) : String(value))])));
+      after != null && ["Changed", h("span", { class: "mono breaks" }, `${before} → ${after}`)], ...Object.entries(data).map(([name, value]) => [words(name), h("span", { class: "mono breaks" }, typeof value === "object" ? JSON.stringify(value) : String(value))])));
 }

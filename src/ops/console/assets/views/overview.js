@@ -71,7 +71,7 @@ function figures(status, history) {
   const isBad = calls.error_ratio > 0.01;
   return h("div", { class: "grid g4" },
     figure("Calls", number(calls.per_second), "/s", [trendText(total)], spark(total, "--accent")),
-    figure("Errors", calls.error_ratio == null ? "–" : percentNumber(calls.error_ratio), "%", [errorText(history)], spark(history?.error_ratio, "--bad"), isBad ? "hot" : ""),
+    figure("Errors", calls.error_ratio == null ? "–" : percentNumber(calls.error_ratio), calls.error_ratio == null ? "" : "%", [errorText(history)], spark(history?.error_ratio, "--bad"), isBad ? "hot" : ""),
     figure("Latency p95", latencyNumber, latencyUnit, ["p50 ", num(duration(calls.p50_seconds)), " · p99 ", num(duration(calls.p99_seconds))], spark(history?.latency?.p95, "--c-timed_out")),
     figure("In flight", count(calls.in_flight), "", [h("a", { href: link("calls") }, "oldest ", num(duration(calls.oldest_seconds)))], spark(history?.in_flight, "--c-rejected")));
 }
@@ -124,7 +124,7 @@ function guardsCard({ state, now }) {
   const guards = state.guards?.guards ?? [];
   const sorted = [...guards].sort((a, b) => severity(b) - severity(a));
   return card("Guards", h("a", { href: link("guards") }, guards.length ? `all ${guards.length}` : ""),
-    guards.length ? h("div", { class: "rows" }, sorted.slice(0, ROWS).map((guard) => guardRow(guard, now))) : placeholder({ loading: !state.at }, "No guards are registered."));
+    guards.length ? h("div", { class: "rows" }, sorted.slice(0, ROWS).map((guard) => guardRow(guard))) : placeholder({ loading: !state.at }, "No guards are registered."));
 }
 
 function changesCard({ state, now }) {
