@@ -147,7 +147,9 @@ mod tests {
     #[test]
     fn rejections_are_counted_by_reason() {
         let counts = Counts::new();
-        RejectReason::ALL.map(|reason| counts.count_rejection(reason));
+        for reason in RejectReason::ALL {
+            counts.count_rejection(reason);
+        }
         assert_eq!(counts.rejected(), RejectReason::ALL.len() as u64);
     }
 }

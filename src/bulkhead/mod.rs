@@ -55,7 +55,7 @@
 //!
 //! ```
 //! use tower::{ServiceBuilder, ServiceExt, service_fn};
-//! use tower_keep::{Rejection, RejectionKind, bulkhead::Bulkhead};
+//! use tower_keep::Bulkhead;
 //!
 //! # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), tower_keep::BoxError> {
 //! let reports = Bulkhead::new("reports");
@@ -74,11 +74,11 @@
 //!
 //! ```
 //! use tower::{ServiceBuilder, ServiceExt, service_fn};
-//! use tower_keep::{CircuitBreaker, GuardLayer, Rejection, RejectionKind, Track, bulkhead::Bulkhead};
+//! use tower_keep::{Bulkhead, CircuitBreaker, GuardLayer, Rejection, RejectionKind, operation};
 //!
 //! # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), tower_keep::BoxError> {
 //! let slots = Bulkhead::builder("ledger").limit(1).build()?;
-//! let guards = (Track::new("ledger"), (slots.clone(), CircuitBreaker::new("ledger")));
+//! let guards = (operation("ledger"), (slots.clone(), CircuitBreaker::new("ledger")));
 //! let service = ServiceBuilder::new()
 //!     .layer(GuardLayer::any(guards))
 //!     .service(service_fn(|id: u32| async move { Ok::<_, std::io::Error>(id) }));
