@@ -55,9 +55,10 @@
 //! | [`breaker`](mod@breaker) | circuit breakers |
 //! | [`bulkhead`] | limits of the calls in flight, with the statistics of a lane |
 //! | [`timeout`] | time limits and deadlines |
+//! | [`rate_limit`] | at most so many calls per time, also for each caller |
 //! | [`fallback`] | an alternative response when a call fails |
 //! | [`all_metrics`] | the list of all metrics with their labels; without a recorder they are dropped |
-//! | [`registry`] | state and statistics of every breaker, bulkhead, retry, fallback and time limit of the process |
+//! | [`registry`] | state and statistics of every breaker, bulkhead, retry, fallback, time limit and rate limit of the process |
 //! | [`guard`] | guards, and the one service that serves them all |
 //! | [`protocol`] | how calls are read, classified and rejected: plain services, servers, clients, gRPC clients |
 //! | [`call`] | shared types: outcome and evidence, rejections, how a call ended |
@@ -68,9 +69,10 @@
 //!
 //! Outermost first.
 //!
-//! * On a server: context, tracking, [deadline](timeout::Deadline), guards that reject, the time limit, the service.
+//! * On a server: context, tracking, [deadline](timeout::Deadline), [rate limits](rate_limit) and other guards that reject, the
+//!   time limit, the service.
 //! * On a client: tracking of the logical call (optional, since that of the attempts counts every request that is sent),
-//!   fallback, total time limit, bulkhead, retry, breaker, tracking of the attempt and propagation, the attempt's time limit,
+//!   fallback, total time limit, bulkhead, retry, breaker, rate limit, tracking of the attempt and propagation, the attempt's time limit,
 //!   transport.
 //!
 //! In axum, `Router::layer` puts the *last* call outermost. One [`GuardLayer`] over a pair of guards is cheaper than one
@@ -119,6 +121,7 @@ pub mod pipeline;
 #[cfg(feature = "prometheus")]
 pub mod prometheus;
 pub mod protocol;
+pub mod rate_limit;
 pub mod registry;
 #[cfg(feature = "reqwest")]
 pub mod reqwest;
@@ -150,6 +153,8 @@ pub use observe::{Observe, observe};
 pub use operation::operation;
 #[doc(inline)]
 pub use pipeline::{Pipeline, PipelineError};
+#[doc(inline)]
+pub use rate_limit::RateLimit;
 #[doc(inline)]
 pub use retry::Retry;
 #[doc(inline)]

@@ -18,6 +18,7 @@ mod parsers;
 mod pipeline;
 #[cfg(feature = "axum")]
 mod protocol;
+mod rate_limit;
 mod registry;
 #[cfg(feature = "reqwest")]
 mod reqwest;

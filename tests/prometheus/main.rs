@@ -82,6 +82,7 @@ async fn metrics_in_docs_are_those_of_a_scrape() {
     run_operations().await;
     open_circuits().await;
     fill_bulkhead().await;
+    limit_rates().await;
     check_health().await;
     fall_back().await;
     // Only where nothing comes from a connection, which would look idle.

@@ -21,6 +21,7 @@ use tower_keep::{
     fallback::Fallback,
     observe, operation,
     ops::health::{Check, Health},
+    rate_limit::RateLimit,
     retry::{Backoff, RetryLayer},
     testing::{Reply, Script, ScriptedBody},
     timeout::{Deadline, TimeLimit, TimeoutLayer},
@@ -225,6 +226,15 @@ pub async fn fill_bulkhead() {
     let bulkhead = bulkhead.build().expect("a bulkhead");
     let _permit = bulkhead.try_acquire().expect("free");
     bulkhead.try_acquire().expect_err("full");
+}
+
+pub async fn limit_rates() {
+    let builder = RateLimit::builder("stock").rate(1_000, Duration::from_secs(1));
+    let limit = builder.burst(1).build().expect("a limit");
+    while limit.check().is_ok() {}
+    limit.wait(Duration::from_secs(1)).await.expect("in time");
+    let asks_to_wait: Script = Script::new([Reply::status(429)]);
+    finish(limit.layer().client().layer(asks_to_wait), http("/orders")).await;
 }
 
 pub async fn check_health() {

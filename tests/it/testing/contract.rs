@@ -12,6 +12,7 @@ use tower_keep::{
     fallback::{FailedCall, Fallback, FallbackLayer},
     guard::Admit,
     observe, operation,
+    rate_limit::{RateLimit, RateLimitFields},
     retry::{AttemptResult, Retry, RetryDecision, RetryLayer, RetryPolicy},
     testing::{ReadyChecked, RecordingGuard, Reply, Script, ScriptedBody, contract},
     timeout::{Deadline, TimeoutLayer, Timeouts},
@@ -22,7 +23,7 @@ use tower_keep::{
 const HOUR: Duration = Duration::from_secs(3_600);
 
 /// All layers and guards: a new one fails the test below until its name is here and it has a test.
-const SIGNED: [&str; 18] = [
+const SIGNED: [&str; 19] = [
     "Bulkhead",
     "CircuitBreaker",
     "Correlate",
@@ -35,6 +36,7 @@ const SIGNED: [&str; 18] = [
     "Operation",
     "Option",
     "Propagate",
+    "RateLimit",
     "RecordingGuard",
     "RequestBodyLayer",
     "RetryLayer",
@@ -180,6 +182,23 @@ fn contract_keyed_breaker() {
     contract::check_guard(|| keyed().keyed_by_authority());
     contract::check_any_guard(|| keyed().keyed_by(|n: &u32| Some(n.to_string())), || 7);
     contract::check_any_guard(|| keyed().keyed_by_ref(|_: &u32| None::<&str>), || 7);
+}
+
+#[test]
+fn contract_rate_limit() {
+    let limit = || RateLimit::new("signed");
+    contract::check_guard(limit);
+    contract::check_guard(|| (Correlate::default(), (Track::new("signed"), limit())));
+    contract::check_any_guard(limit, || 7_u32);
+    contract::check_http(|| limit().layer().server().back_pressure());
+    contract::check_http(|| limit().layer().client().pass_through());
+    contract::check_guard(|| {
+        RateLimit::builder("signed")
+            .fields(RateLimitFields::Always)
+            .shadow(true)
+            .build()
+            .unwrap()
+    });
 }
 
 #[test]

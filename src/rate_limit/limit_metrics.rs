@@ -1,0 +1,83 @@
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use metrics::{Counter, Unit};
+
+use crate::{
+    call::Label,
+    util::{hook::catch_hook, per_recorder::PerRecorder},
+};
+
+/// An event of calls that are not simply admitted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum LimitEvent {
+    /// A call was rejected, or would have been in shadow mode.
+    Rejected,
+    /// A call was admitted for later, and waits.
+    Waited,
+    /// A peer said that it is called too often.
+    Emptied,
+}
+
+const COUNT: usize = 3;
+
+/// Counts of what is not simply admitted, for metrics and for the registry.
+#[derive(Debug)]
+pub(super) struct LimitMetrics {
+    name: Label,
+    counts: [AtomicU64; COUNT],
+    /// The metrics of the same counts. Made when the first is needed, so that a limit that is never reached costs no series.
+    counters: PerRecorder<[Counter; COUNT]>,
+}
+
+impl LimitMetrics {
+    pub(super) fn new(name: Label) -> Self {
+        LimitMetrics {
+            name,
+            counts: [const { AtomicU64::new(0) }; COUNT],
+            counters: PerRecorder::new(),
+        }
+    }
+
+    pub(super) fn name(&self) -> &Label {
+        &self.name
+    }
+
+    pub(super) fn get(&self, event: LimitEvent) -> u64 {
+        self.counts[event as usize].load(Ordering::Relaxed)
+    }
+
+    pub(super) fn count(&self, event: LimitEvent) {
+        // The registry's count first: the recorder may panic.
+        self.counts[event as usize].fetch_add(1, Ordering::Relaxed);
+        let make = || make_counters(&self.name);
+        catch_hook(|| {
+            self.counters
+                .with(make, |counters| counters[event as usize].increment(1));
+        });
+    }
+}
+
+/// Makes the counters in the order of the events.
+fn make_counters(name: &Label) -> [Counter; COUNT] {
+    metrics::describe_counter!(
+        "tower_keep_rate_limit_rejections_total",
+        Unit::Count,
+        "Calls that a rate limit rejected, or would have rejected in shadow mode."
+    );
+    metrics::describe_counter!(
+        "tower_keep_rate_limit_waits_total",
+        Unit::Count,
+        "Calls that a rate limit admitted for later, and that wait until then."
+    );
+    metrics::describe_counter!(
+        "tower_keep_rate_limit_emptied_total",
+        Unit::Count,
+        "Answers of a peer that it is called too often, which emptied the rate limit."
+    );
+    let name = || name.to_string();
+    [
+        metrics::counter!("tower_keep_rate_limit_rejections_total", "rate_limit" => name()),
+        metrics::counter!("tower_keep_rate_limit_waits_total", "rate_limit" => name()),
+        metrics::counter!("tower_keep_rate_limit_emptied_total", "rate_limit" => name()),
+    ]
+}

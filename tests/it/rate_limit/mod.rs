@@ -1,0 +1,54 @@
+//! Rate limits: as handles, as guards of every protocol, and by the peer's word.
+
+use std::time::Duration;
+
+use http::{Request, Response};
+use tower::{Layer, Service, ServiceExt};
+use tower_keep::{
+    BoxError,
+    rate_limit::{RateLimit, RateLimitBuilder},
+    testing::{Reply, Script, ScriptedBody},
+};
+
+mod clients;
+mod fields;
+mod guard;
+mod handle;
+mod settings;
+
+const SECOND: Duration = Duration::from_secs(1);
+
+/// One call per second, and so many at once.
+fn builder(burst: u32) -> RateLimitBuilder {
+    RateLimit::builder("peer").rate(1, SECOND).burst(burst)
+}
+
+fn limit(burst: u32) -> RateLimit {
+    builder(burst).build().expect("valid settings")
+}
+
+fn request() -> Request<ScriptedBody> {
+    let request = Request::get("http://a.example/").body(ScriptedBody::new());
+    request.expect("a request")
+}
+
+fn grpc_request() -> Request<ScriptedBody> {
+    let request = Request::post("http://a.example/stock.Stock/Get")
+        .version(http::Version::HTTP_2)
+        .header("content-type", "application/grpc");
+    request.body(ScriptedBody::new()).expect("a request")
+}
+
+/// Makes one call through the layer, which the service replies to so.
+async fn call<L, B>(
+    layer: &L,
+    request: Request<ScriptedBody>,
+    reply: fn() -> Reply,
+) -> Result<Response<B>, BoxError>
+where
+    L: Layer<Script>,
+    L::Service: Service<Request<ScriptedBody>, Response = Response<B>, Error: Into<BoxError>>,
+{
+    let service = layer.layer(Script::always(reply));
+    service.oneshot(request).await.map_err(Into::into)
+}
