@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use futures_util::{SinkExt, StreamExt};
-use http::{Method, StatusCode};
+use http::Method;
 use http_body_util::BodyExt;
 use serde_json::{Value, json};
 use tokio::{net::TcpStream, time::timeout};

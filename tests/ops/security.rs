@@ -157,6 +157,11 @@ async fn viewer_cannot_change_anything_that_an_operator_can() {
             json!({"action": "hold_open", "reason": "x"}),
         ),
         (
+            "api/v1/guards/{kind}/{name}/settings",
+            "api/v1/guards/circuit_breaker/security:%20viewer/settings".to_owned(),
+            json!({"setting": "failure_rate", "value": 0.25, "reason": "x"}),
+        ),
+        (
             "api/v1/errors/{fingerprint}",
             format!("api/v1/errors/{fingerprint}"),
             json!({"status": "resolved", "reason": "x"}),
@@ -178,9 +183,10 @@ async fn viewer_cannot_change_anything_that_an_operator_can() {
     let state = || {
         let group = errors.group(fingerprint).expect("a group");
         let filter = filter.lock().expect("no panic").clone();
-        (breaker.is_rejecting(), group.status(), filter)
+        let rate = breaker.settings().failure_rate;
+        (breaker.is_rejecting(), rate, group.status(), filter)
     };
-    let before = (false, GroupStatus::Open, "info".to_owned());
+    let before = (false, Some(0.5), GroupStatus::Open, "info".to_owned());
     for (_, path, body) in &changes {
         problem(&console.post(VIEWER, path, body).await, 403);
         assert_eq!(state(), before, "{path}");
@@ -189,7 +195,10 @@ async fn viewer_cannot_change_anything_that_an_operator_can() {
         let done = console.post(OPERATOR, path, body).await;
         assert_eq!(done.status(), StatusCode::OK, "{path} {:?}", done.body());
     }
-    assert_eq!(state(), (true, GroupStatus::Resolved, "trace".to_owned()));
+    assert_eq!(
+        state(),
+        (true, Some(0.25), GroupStatus::Resolved, "trace".to_owned())
+    );
     let status = json(&console.get(VIEWER, "api/v1/status").await);
     assert_eq!(
         (&status["role"], &status["controls"]),

@@ -352,7 +352,8 @@ mod tests {
         let redeem = || access.redeem_code(code, Instant::now());
         assert_eq!(redeem(), Some(Identity::new(Role::Operator)));
         assert_eq!(redeem(), None);
-        let begin = |identity| access.begin_session(identity, &HeaderMap::new(), Instant::now());
+        let head = (&HeaderMap::new(), &Uri::default());
+        let begin = |identity| access.begin_session(identity, head, Instant::now());
         let cookie = begin(Identity::new(Role::Operator)).expect("random numbers");
         assert!(cookie.contains("; Max-Age=43200;"), "{cookie}");
     }
@@ -382,7 +383,8 @@ mod tests {
             assert!(error(builder).contains("trusted_origin"), "{origin}");
         }
         let expected = "Access { policy: Policy { tokens: [(Secret(..), Viewer), (Secret(..), Operator)], \
-                        decide: Some(Decide(..)), trusted_origins: [], session_lifetime: 43200s }, .. }";
+                        decide: Some(Decide(..)), trusted_origins: [], session_lifetime: 43200s, \
+                        proxies: TrustedProxies { networks: [], header: XForwardedFor } }, .. }";
         assert_eq!(format!("{:?}", access()), expected);
     }
 
@@ -393,7 +395,7 @@ mod tests {
         let accepts = |origin: &str| {
             let headers = [(header::HOST, "app.example"), (header::ORIGIN, origin)];
             let headers = headers.map(|(name, value)| (name, value.parse().expect("a value")));
-            access.accepts_origin(&headers.into_iter().collect())
+            access.accepts_origin(&headers.into_iter().collect(), &Uri::default())
         };
         assert!(accepts("https://app.example") && accepts("https://ops.example"));
         assert!(!accepts("https://evil.example"));

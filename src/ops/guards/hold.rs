@@ -15,7 +15,7 @@ pub(crate) enum HoldEnd {
     Held,
     /// A guard that somebody else has changed since, or another one of this name. It stays so.
     Changed,
-    /// There is no guard.
+    /// A guard that has gone.
     Gone,
 }
 
@@ -84,10 +84,11 @@ mod tests {
             until: Instant::now(),
             until_at: SystemTime::UNIX_EPOCH,
         };
-        assert!(!hold("hold-of-none").end());
+        assert_eq!(hold("hold-of-none").end(), HoldEnd::Gone);
         assert_eq!(breaker.state(), CircuitState::ForcedOpen);
-        assert!(hold("hold-of-one").end());
+        assert_eq!(hold("hold-of-one").end(), HoldEnd::Held);
         assert_eq!(breaker.state(), CircuitState::Closed);
+        assert_eq!(hold("hold-of-one").end(), HoldEnd::Changed);
     }
 
     #[test]
