@@ -20,6 +20,7 @@ use super::{
     health::{HealthChange, HealthSnapshot, HealthStatus, Phase},
     journal::{Event, EventKind, Severity},
     push::UpdateKind,
+    redact::redacted,
 };
 use crate::{
     call::catch_hook,
@@ -162,6 +163,7 @@ fn on_transition(core: &Core, transition: Received<GuardTransition>) {
         key.as_deref().unwrap_or_default(),
         words(transition.reason)
     );
+    let last_error = transition.last_error.as_ref();
     let event = Event::new(EventKind::Guard, severity, transition.name.as_str(), text)
         .with("kind", transition.kind)
         .with("from", transition.from)
@@ -170,7 +172,7 @@ fn on_transition(core: &Core, transition: Received<GuardTransition>) {
         .with("key", transition.key.as_ref().map(|key| key.as_str()))
         .with(
             "last_error",
-            transition.last_error.as_ref().map(|error| error.as_str()),
+            last_error.map(|error| redacted(error.as_str())),
         )
         .with("shadow", transition.shadow);
     core.journal.record_at(event, transition.at);
@@ -190,7 +192,8 @@ fn on_error(core: &Core, event: Option<ErrorEvent>) {
 
 fn error_event(group: &ErrorGroup, what: &str) -> Event {
     let route = group.route().map(|route| format!(" on {route}"));
-    let text = format!("{what}{}: {}", route.unwrap_or_default(), group.message());
+    let message = redacted(group.message());
+    let text = format!("{what}{}: {message}", route.unwrap_or_default());
     Event::new(EventKind::Error, Severity::Warning, group.kind(), text)
         .with("fingerprint", group.fingerprint().to_string())
         .with("route", group.route())

@@ -87,6 +87,7 @@ mod log_level;
 mod members;
 mod push;
 pub mod recorder;
+mod redact;
 pub mod series;
 mod time;
 

@@ -688,3 +688,38 @@ async fn live_push_refuses_pages_of_other_origins() {
         assert_eq!(response.status(), StatusCode::FORBIDDEN, "{foreign:?}");
     }
 }
+
+#[tokio::test]
+async fn secrets_in_errors_are_redacted() {
+    let errors = ErrorTracker::new();
+    let secrets = ["hunter2", "s3cr3t-token", "abc.def"];
+    let text = "cannot reach postgres://app:hunter2@db?sslkey=1&token=s3cr3t-token, \
+                sent Authorization: Bearer abc.def";
+    errors.record(ErrorRecord::new("Db", text));
+    let console = Console::start(Ops::builder("orders").errors(errors.clone())).await;
+    errors.record(ErrorRecord::new("Other", text));
+    let failing = std::io::Error::other(text);
+    let breaker = CircuitBreaker::builder("security: secrets").consecutive_failures(Some(1));
+    let breaker = breaker.build().expect("valid");
+    let failed = breaker.call(async { Err::<(), _>(failing) }).await;
+    assert!(failed.is_err() && breaker.is_rejecting());
+    // The events come from another task.
+    let mut events = console.ops.journal().subscribe();
+    let is_mine = |subject: &str| matches!(subject, "security: secrets" | "Other");
+    let seen = |event: &tower_keep::ops::journal::Event| is_mine(event.subject());
+    while console.ops.journal().after(0, 1_000, seen).len() < 2 {
+        events.next().await;
+    }
+    for path in [
+        "errors",
+        "guards",
+        "journal",
+        "guards/circuit_breaker/security:%20secrets",
+    ] {
+        let shown = json(&console.get(VIEWER, &format!("api/v1/{path}")).await).to_string();
+        assert!(shown.contains("REDACTED"), "{path} {shown}");
+        for secret in secrets {
+            assert!(!shown.contains(secret), "{path} {secret} {shown}");
+        }
+    }
+}

@@ -17,6 +17,7 @@ use crate::ops::{
     control::{self, Control, NotControlled, NotSet},
     guards::HoldAction,
     journal::{Event, EventKind, Severity},
+    redact::redacted,
 };
 
 /// The seconds for which a guard is held where the operator says nothing: long enough to look, short enough to be forgotten.
@@ -118,7 +119,7 @@ pub(super) async fn error(
             return Err(Problem::invalid("status", detail));
         }
     };
-    let text = format!("error group is {status}: {}", group.message());
+    let text = format!("error group is {status}: {}", redacted(group.message()));
     let event = Event::new(EventKind::Control, Severity::Info, group.kind(), text)
         .with_who(identity.name())
         .with("fingerprint", fingerprint.to_string())

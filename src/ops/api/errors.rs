@@ -11,7 +11,7 @@ use super::{
 };
 use crate::{
     errors::{ErrorGroup, ErrorSample, Fingerprint, GroupStatus},
-    ops::{core::Core, time::unix},
+    ops::{core::Core, redact::redacted, time::unix},
 };
 
 /// The groups in a frame of live push.
@@ -69,23 +69,25 @@ fn page(mut groups: Vec<ErrorGroup>, offset: usize, limit: usize, now: SystemTim
 }
 
 fn object(group: &ErrorGroup, now: SystemTime) -> Value {
+    let message = redacted(group.message());
     json!({
-        "fingerprint": group.fingerprint().to_string(), "kind": group.kind(), "message": group.message(),
+        "fingerprint": group.fingerprint().to_string(), "kind": group.kind(), "message": message,
         "route": group.route(), "count": group.count(), "first_at": unix(group.first_seen()),
         "last_at": unix(group.last_seen()), "status": group.status().to_string(), "regressions": group.regressions(),
         "is_new": is_news(group, now), "is_overflow": group.is_overflow(), "first": sample(group.first()),
         "latest": sample(group.latest()),
         "grouping": {
-            "kind": group.kind(), "route": group.route(), "message": group.message(), "last_cause": group.cause(),
-            "location": group.location(), "text": group.grouping_key().to_string()
+            "kind": group.kind(), "route": group.route(), "message": message, "last_cause": group.cause().map(redacted),
+            "location": group.location(), "text": redacted(&group.grouping_key().to_string())
         },
     })
 }
 
 fn sample(sample: &ErrorSample) -> Value {
     let record = sample.record();
+    let causes: Vec<_> = record.causes().map(redacted).collect();
     json!({
-        "at": unix(sample.timestamp()), "message": record.message(), "causes": record.causes().collect::<Vec<_>>(),
+        "at": unix(sample.timestamp()), "message": redacted(record.message()), "causes": causes,
         "outcome": record.outcome(), "service": record.service(), "location": record.location(),
         "request_id": record.request_id(), "correlation_id": record.correlation_id(), "trace_id": record.trace_id()
     })

@@ -7,7 +7,7 @@ use serde_json::{Map, Value, json};
 
 use super::{ApiResult, Problem, path::PathParams, state::ApiState};
 use crate::{
-    ops::{core::Core, guards::SeenTransition, time::unix},
+    ops::{core::Core, guards::SeenTransition, redact::redacted, time::unix},
     registry::{self, GuardAction, Snapshot, Stat},
 };
 
@@ -79,7 +79,7 @@ fn stats(guard: &Snapshot) -> Map<String, Value> {
         let value = match stat {
             Stat::Count(count) => json!(count),
             Stat::Number(number) => json!(number),
-            Stat::Text(text) => json!(text),
+            Stat::Text(text) => json!(redacted(text)),
             Stat::Unknown => Value::Null,
         };
         (name.to_owned(), value)

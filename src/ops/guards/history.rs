@@ -3,7 +3,7 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-use crate::registry::GuardTransition;
+use crate::{ops::redact::redacted, registry::GuardTransition};
 
 /// The most guards with a history. More are shown without.
 const MAX_GUARDS: usize = 1_000;
@@ -48,13 +48,14 @@ impl GuardHistory {
             seen.pop_front();
         }
         let text = |label: &crate::call::Label| Box::from(label.as_str());
+        let last_error = transition.last_error.as_ref();
         seen.push_back(SeenTransition {
             at: transition.at,
             key: transition.key.as_ref().map(text),
             from: transition.from,
             to: transition.to,
             reason: transition.reason,
-            last_error: transition.last_error.as_ref().map(text),
+            last_error: last_error.map(|error| redacted(error.as_str()).into()),
         });
     }
 

@@ -1,29 +1,19 @@
 //! The texts of checks: bounded, one line, without credentials.
 
-use std::{error::Error, fmt::Write, sync::Arc};
+use std::{error::Error, sync::Arc};
 
-use crate::util::{
-    credentials::{REDACTED, looks_like_credential},
-    hook::catch_hook,
-    text::{truncate, truncated, write_error_chain},
+use crate::{
+    ops::redact::redacted,
+    util::{
+        hook::catch_hook,
+        text::{truncate, truncated, write_error_chain},
+    },
 };
 
 /// The maximum length of a text, in bytes: a line of a terminal or two, and a snapshot holds one for each component.
 pub(super) const MAX_TEXT: usize = 256;
 /// The part of a text that is looked at, in bytes. Longer than what is kept, since redacting shortens it.
 const MAX_READ: usize = 2_048;
-/// Schemes of the `Authorization` header, whose next word is a credential.
-const AUTH_SCHEMES: [&str; 2] = ["bearer", "basic"];
-/// Ends of names whose value is a secret wherever they stand.
-const SECRET_NAMES: [&str; 7] = [
-    "password",
-    "passwd",
-    "secret",
-    "token",
-    "api_key",
-    "apikey",
-    "authorization",
-];
 
 /// Returns the texts of an error and its sources, safe to show. One that panics while it is formatted has none.
 pub(super) fn error_text(error: &(dyn Error + 'static)) -> Arc<str> {
@@ -36,91 +26,7 @@ pub(super) fn error_text(error: &(dyn Error + 'static)) -> Arc<str> {
 
 /// Returns a text in one line, without credentials, of at most [`MAX_TEXT`] bytes.
 pub(super) fn safe_text(text: &str) -> Arc<str> {
-    let mut safe = String::new();
-    let mut is_credential = false;
-    for word in truncate(text, MAX_READ).split(|c: char| c.is_whitespace() || c.is_control()) {
-        if word.is_empty() {
-            continue;
-        }
-        if !safe.is_empty() {
-            safe.push(' ');
-        }
-        if is_auth_scheme(word) {
-            // Also after `Authorization:`.
-            safe.push_str(word);
-            is_credential = true;
-        } else if is_credential {
-            safe.push_str(REDACTED);
-            is_credential = false;
-        } else {
-            write_word(&mut safe, word);
-            is_credential = announces_credential(word);
-        }
-    }
-    truncated(&safe, MAX_TEXT).into()
-}
-
-fn is_auth_scheme(word: &str) -> bool {
-    AUTH_SCHEMES
-        .iter()
-        .any(|scheme| word.eq_ignore_ascii_case(scheme))
-}
-
-/// Returns whether the next word is a credential: after `password:`, but not after `key:`, which is rather prose ("duplicate
-/// key: ..").
-fn announces_credential(word: &str) -> bool {
-    let name = word.strip_suffix([':', '=']).map(str::to_ascii_lowercase);
-    name.is_some_and(|name| {
-        let name = name.trim_end_matches(['"', '\'']);
-        SECRET_NAMES.iter().any(|secret| name.ends_with(secret))
-    })
-}
-
-/// Writes a word without the user name and password of its URL and without the values of its credentials.
-fn write_word(out: &mut String, word: &str) {
-    let mut rest = word;
-    if let Some((scheme, after)) = word.split_once("://") {
-        let _ = write!(out, "{scheme}://");
-        rest = after;
-        if let Some(at) = end_of_user_info(after) {
-            out.push_str(REDACTED);
-            rest = &after[at..];
-        }
-    }
-    // `host=db;password=x`, `?token=x&user=y`, `{"token":"x","n":1}`.
-    while let Some(end) = rest.find(['&', ';', ',', '?']) {
-        write_pair(out, &rest[..end]);
-        out.push_str(&rest[end..=end]);
-        rest = &rest[end + 1..];
-    }
-    write_pair(out, rest);
-}
-
-/// Returns where `user:password` ends in the part of a URL behind `://`.
-fn end_of_user_info(rest: &str) -> Option<usize> {
-    let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
-    let is_port = |port: &str| port.bytes().all(|byte| byte.is_ascii_digit());
-    match authority.split_once(':') {
-        // A password with a slash in it ends the authority too soon: no port, or no host.
-        Some((host, port)) if !authority.contains('@') && (host.is_empty() || !is_port(port)) => {
-            rest.rfind('@')
-        }
-        _ => authority.rfind('@'),
-    }
-}
-
-/// Writes `name=value` or `"name":"value"`, the value redacted if the name is that of a credential.
-fn write_pair(out: &mut String, pair: &str) {
-    for sep in ["=", "\":"] {
-        if let Some((name, value)) = pair.split_once(sep)
-            && !value.is_empty()
-            && looks_like_credential(name)
-        {
-            let _ = write!(out, "{name}{sep}{REDACTED}");
-            return;
-        }
-    }
-    out.push_str(pair);
+    truncated(&redacted(truncate(text, MAX_READ)), MAX_TEXT).into()
 }
 
 #[cfg(test)]
