@@ -24,13 +24,13 @@ pub(super) async fn detail(
     params: PathParams,
 ) -> ApiResult<Json<Value>> {
     let name = params.get("name");
-    let recorder = &state.core.recorder;
-    let families = recorder.families();
+    let families = state.core.recorder.families();
     let found = families.iter().find(|family| family.name == name);
     let found = found.ok_or_else(|| Problem::not_found("there is no metric of this name"))?;
     let query = Query::new(name).by(["*"]).limit(DETAIL_LINES);
     let mut detail = family(found);
-    detail["last_5m"] = result(&query, recorder.query(&query).map_err(problem)?);
+    let (query, last) = ask(&state, query).await?;
+    detail["last_5m"] = result(&query, last);
     Ok(Json(detail))
 }
 
@@ -40,8 +40,13 @@ pub(super) async fn query(State(state): State<ApiState>, uri: Uri) -> ApiResult<
     ];
     let params = Params::parse(&uri, &known)?;
     let query = Query::parse(params.pairs()).map_err(problem)?;
-    let found = state.core.recorder.query(&query).map_err(problem)?;
+    let (query, found) = ask(&state, query).await?;
     Ok(Json(result(&query, found)))
+}
+
+async fn ask(state: &ApiState, query: Query) -> ApiResult<(Query, QueryResult)> {
+    let read = state.read(move |core| core.recorder.query(&query).map(|found| (query, found)));
+    read.await?.map_err(problem)
 }
 
 fn problem(error: QueryError) -> Problem {

@@ -6,19 +6,23 @@ use serde_json::{Value, json};
 
 use super::{
     ApiResult,
-    params::Params,
+    params::{HistoryRange, Params},
     rows::{self, Source},
     state::ApiState,
     status::FAILED,
 };
-use crate::ops::series::Filter;
+use crate::ops::{core::Core, series::Filter};
 
 const DURATION: &str = "operation_duration_seconds";
 const IN_FLIGHT: &str = "operations_in_flight";
 
 pub(super) async fn get(State(state): State<ApiState>, uri: Uri) -> ApiResult<Json<Value>> {
     let range = Params::parse(&uri, &["range"])?.range()?;
-    let core = &state.core;
+    let read = state.read(move |core| operations(core, range));
+    Ok(Json(read.await?))
+}
+
+fn operations(core: &Core, range: HistoryRange) -> Value {
     let source = Source {
         metric: DURATION,
         by: &["operation", "kind"],
@@ -43,7 +47,5 @@ pub(super) async fn get(State(state): State<ApiState>, uri: Uri) -> ApiResult<Js
         ])
     });
     let rows: Vec<Value> = rows.collect();
-    Ok(Json(
-        json!({"range": range.as_str(), "operations": rows, "truncated": truncated}),
-    ))
+    json!({"range": range.as_str(), "operations": rows, "truncated": truncated})
 }

@@ -27,7 +27,8 @@ type Line = Vec<Option<f64>>;
 
 pub(super) async fn get(State(state): State<ApiState>, uri: Uri) -> ApiResult<Json<Value>> {
     let range = Params::parse(&uri, &["range"])?.range()?;
-    Ok(Json(overview(&state.core, range, SystemTime::now())))
+    let read = state.read(move |core| overview(core, range, SystemTime::now()));
+    Ok(Json(read.await?))
 }
 
 /// Returns the history of a range.

@@ -55,7 +55,8 @@ const SOURCES: [Names; 5] = [
 
 pub(super) async fn get(State(state): State<ApiState>, uri: Uri) -> ApiResult<Json<Value>> {
     let range = Params::parse(&uri, &["range"])?.range()?;
-    Ok(Json(routes(&state.core, range)))
+    let routes = state.read(move |core| routes(core, range)).await?;
+    Ok(Json(routes))
 }
 
 /// Returns the routes of a range, those with the most calls first.
