@@ -56,7 +56,8 @@ use resilience::Resilience;
 use upstream_url::UpstreamUrl;
 
 const CONNECTIONS: usize = 4096;
-const ADMIN_CONNECTIONS: usize = 64;
+/// The console has up to 200 viewers, and probes must get through beside them and whoever holds connections for nothing.
+const ADMIN_CONNECTIONS: usize = 1024;
 /// For the last scrape to come through.
 const ADMIN_GRACE: Duration = Duration::from_secs(1);
 

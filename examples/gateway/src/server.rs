@@ -101,6 +101,8 @@ where
     let answer = hyper::service::service_fn(move |mut request: Request<Incoming>| {
         first.store(true, Ordering::Relaxed);
         request.extensions_mut().insert(connection.clone());
+        // For what asks for the address of the peer, such as the console's record of failed logins.
+        request.extensions_mut().insert(connection.peer);
         service.clone().oneshot(request)
     });
     let builder = builder();

@@ -24,7 +24,7 @@ use http_body_util::BodyExt;
 use hyper::body::Incoming;
 use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpStream};
 use tokio::time::timeout;
 use tokio_stream::StreamExt;
 use tokio_stream::wrappers::TcpListenerStream;
@@ -334,6 +334,47 @@ async fn upstream_that_is_gone_is_a_502_with_the_true_cause_until_it_is_back() {
 
     let _upstream = Upstream::start_at(address).await;
     assert_eq!(client.get(&gateway.at("/")).await.status(), StatusCode::OK);
+}
+
+/// One that was taken out of service for its upstream could not even answer 502.
+#[tokio::test]
+async fn readiness_does_not_depend_on_the_upstream() {
+    const TOKEN: &str = "the token of a viewer";
+    let upstream = Upstream::start().await;
+    let url = upstream.url();
+    upstream.kill().await;
+    let gateway = Gateway::with_env(&["--upstream", &url], &[("OPS_VIEWER_TOKEN", TOKEN)]).await;
+    let client = Client::http1();
+    let health = format!("{}/ops/health", gateway.admin);
+    let bearer = format!("Bearer {TOKEN}");
+    eventually("unhealthy", async || {
+        let answer = client
+            .send(get(&health, &[("authorization", &bearer)]))
+            .await;
+        (answer.status() == StatusCode::SERVICE_UNAVAILABLE).then_some(())
+    })
+    .await;
+    assert!(gateway.is_ready().await);
+}
+
+/// Some sixty connections kept every probe out, and an orchestrator would have killed the process.
+#[tokio::test]
+async fn probes_get_through_beside_many_connections() {
+    let upstream = Upstream::start().await;
+    let gateway = Gateway::before(&upstream.url(), &[]).await;
+    let address = gateway.admin.trim_start_matches("http://");
+    let mut idle = Vec::new();
+    for _ in 0..300 {
+        let connecting = timeout(process::DEADLINE, async {
+            let mut stream = TcpStream::connect(address).await.expect("a connection");
+            let request = b"GET /livez HTTP/1.1\r\nhost: x\r\n\r\n";
+            stream.write_all(request).await.expect("sent");
+            stream.read_u8().await.expect("an answer");
+            stream
+        });
+        idle.push(connecting.await.expect("in time"));
+    }
+    assert!(gateway.is_ready().await);
 }
 
 #[tokio::test]
