@@ -4,7 +4,7 @@ use std::path::Path;
 
 use serde_json::json;
 
-use crate::{VIEWS, open_live, start};
+use crate::{VIEWS, browser::Browser, open_live, start};
 
 /// Returns the source of axe-core: the file that `AXE_JS` names, or the one that `.ci/console` unpacks.
 fn axe() -> Option<String> {
@@ -21,20 +21,23 @@ fn axe() -> Option<String> {
     source
 }
 
+/// Asserts that axe-core finds nothing on the page as it is now.
+fn check(browser: &Browser, axe: &str, what: &str) {
+    browser.run(axe);
+    let found = browser.run_async(
+        "const { violations } = await axe.run(document, { resultTypes: ['violations'] });
+         return violations.map((each) => [each.id, ...each.nodes.map((node) => node.html.slice(0, 200))]);",
+    );
+    assert_eq!(found, json!([]), "{what}");
+}
+
 #[test]
 fn axe_finds_no_violation_in_light_and_dark() {
     let Some(axe) = axe() else { return };
     let Some((server, browser)) = start(&["--scenario", "incident"]) else {
         return;
     };
-    let check = |what: &str| {
-        browser.run(&axe);
-        let found = browser.run_async(
-            "const { violations } = await axe.run(document, { resultTypes: ['violations'] });
-             return violations.map((each) => [each.id, ...each.nodes.map((node) => node.html.slice(0, 200))]);",
-        );
-        assert_eq!(found, json!([]), "{what}");
-    };
+    let check = |what: &str| check(&browser, &axe, what);
     for theme in ["light", "dark"] {
         for (view, width) in VIEWS
             .iter()
@@ -54,8 +57,25 @@ fn axe_finds_no_violation_in_light_and_dark() {
         browser.open(&server.url(&format!("?theme={theme}#guards")));
         browser.click(".guard", "Hold open…");
         check(&format!("{theme} dialog"));
+        browser.click("dialog", "Cancel");
+        browser.click(".row", "Resize…");
+        check(&format!("{theme} setting"));
         browser.open(&server.url(&format!("login?theme={theme}")));
         check(&format!("{theme} login"));
+    }
+}
+
+#[test]
+fn axe_finds_no_violation_without_data_and_with_much_of_it() {
+    let Some(axe) = axe() else { return };
+    for scenario in ["empty", "many", "long"] {
+        let Some((server, browser)) = start(&["--scenario", scenario, "--role", "viewer"]) else {
+            return;
+        };
+        for view in VIEWS {
+            open_live(&server, &browser, view);
+            check(&browser, &axe, &format!("{scenario} {view}"));
+        }
     }
 }
 

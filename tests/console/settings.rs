@@ -169,8 +169,16 @@ fn guards_of_every_kind_say_what_they_do() {
     ] {
         assert!(detail.contains(expected), "{expected}: {detail}");
     }
-    // What it does is chosen among what the page knows, or has the name that the server gave.
-    browser.open(&server.url("#guards?kind=chaos&name=game+day"));
-    browser.click(DETAIL, "hold on…");
-    browser.wait("document.querySelector('dialog [name=seconds]')");
+    // What operators do to it has words for what it is; what the page does not know has the name that the server gave.
+    for (guard, control) in [
+        ("kind=chaos&name=game+day", "Switch on…"),
+        ("kind=rate_limit&name=per+tenant", "Admit all…"),
+        ("kind=object_pool&name=orders-db", "drain…"),
+    ] {
+        browser.open(&server.url(&format!("#guards?{guard}")));
+        browser.click(DETAIL, control);
+        browser.wait("document.querySelector('dialog [name=seconds]')");
+        browser.press("\u{E00C}");
+        browser.wait("!document.querySelector('dialog')");
+    }
 }

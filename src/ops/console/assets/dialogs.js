@@ -3,14 +3,17 @@
 import { h, render } from "./dom.js";
 import { get, post, refresh } from "./api.js";
 import { words } from "./format.js";
-import { rangeText, statName, unitOf, valueText } from "./guard_parts.js";
+import { isBreaker, rangeText, statName, unitOf, valueText } from "./guard_parts.js";
 
-// What an operator can do with a guard: text, explanation, class. All but the first two end by themselves.
+// What an operator can do with a guard: text, explanation, class, and the text where no circuit is meant. All but the first
+// two end by themselves.
 const CONTROLS = {
   release: ["Release", "Ends what an operator forced. The guard decides by itself again."],
   reset: ["Reset", "Takes back what was forced, and forgets what was counted."],
-  hold_closed: ["Hold closed…", "Admits all calls, whatever fails"],
-  hold_open: ["Hold open…", "Rejects all calls", "bad"],
+  hold_closed: ["Hold closed…", "Admits all calls, whatever fails", "", "Admit all…"],
+  hold_open: ["Hold open…", "Rejects all calls", "bad", "Reject all…"],
+  hold_on: ["Switch on…", "Injects faults into calls", "bad"],
+  hold_off: ["Switch off…", "Does nothing to calls"],
   shadow: ["Shadow…", "Counts and reports as usual, but rejects no call", "quiet"],
 };
 const TIMES = [[60, "1 minute"], [300, "5 minutes"], [600, "10 minutes"], [1800, "30 minutes"], [3600, "1 hour"], [14400, "4 hours"]];
@@ -24,7 +27,10 @@ export function controlsOf(guard, status) {
   const order = Object.keys(CONTROLS);
   const allowed = (guard.controls ?? []).filter((action) => action !== "release" || guard.held_until);
   // One that this page does not know yet has its name.
-  return allowed.map((action) => [action, ...CONTROLS[action] ?? [`${words(action)}…`, "Does so"]]).sort((a, b) => order.indexOf(a[0]) - order.indexOf(b[0]));
+  return allowed.sort((a, b) => order.indexOf(a) - order.indexOf(b)).map((action) => {
+    const [text, says, className, other] = CONTROLS[action] ?? [`${words(action)}…`, "Does so"];
+    return [action, (!isBreaker(guard) && other) || text, says, className];
+  });
 }
 
 const addressOf = (guard, what) => `api/v1/guards/${encodeURIComponent(guard.kind)}/${encodeURIComponent(guard.name)}/${what}`;

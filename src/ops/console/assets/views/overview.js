@@ -116,14 +116,14 @@ function healthCard({ state, now }) {
   const components = state.health?.components ?? [];
   const healthy = components.filter((component) => component.status === "healthy").length;
   const sorted = [...components].sort((a, b) => STATUS_ORDER.indexOf(a.status) - STATUS_ORDER.indexOf(b.status));
-  return card("Health", h("a", { href: link("health") }, components.length ? `${healthy} of ${components.length} healthy` : ""),
+  return card("Health", components.length ? h("a", { href: link("health") }, `${healthy} of ${components.length} healthy`) : null,
     components.length ? h("div", { class: "rows" }, sorted.slice(0, ROWS).map((component) => healthRow(component, now))) : placeholder({ loading: !state.at }, "No health checks are configured."));
 }
 
 function guardsCard({ state, now }) {
   const guards = state.guards?.guards ?? [];
   const sorted = [...guards].sort((a, b) => severity(b) - severity(a));
-  return card("Guards", h("a", { href: link("guards") }, guards.length ? `all ${guards.length}` : ""),
+  return card("Guards", guards.length ? h("a", { href: link("guards") }, `all ${guards.length}`) : null,
     guards.length ? h("div", { class: "rows" }, sorted.slice(0, ROWS).map((guard) => guardRow(guard))) : placeholder({ loading: !state.at }, "No guards are registered."));
 }
 
