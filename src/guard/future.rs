@@ -10,11 +10,11 @@ use std::{
 use pin_project_lite::pin_project;
 
 use super::{
-    Completion, Guard, InFlightCall,
+    Admit, Completion, Guard, InFlightCall,
     respond::{GuardedResult, respond, respond_to_panic, respond_to_rejection},
 };
 use crate::{
-    call::{CallClock, CapturedPanic, CatchScope, PanicPayload, Rejection},
+    call::{CallClock, CapturedPanic, CatchScope, PanicPayload},
     protocol::{CallState, Protocol, Respond},
     util::poll::POLLED_AFTER_COMPLETION,
 };
@@ -77,17 +77,31 @@ pin_project! {
 }
 
 impl<F, G: Guard, P: Protocol> GuardFuture<F, G, P> {
-    /// Creates the future of a call that is made next, unless a guard has rejected it.
+    /// Creates the future of a call that is to be admitted.
     #[inline]
-    pub(super) fn new(call: InFlightCall<G, P>, rejection: Option<Rejection>) -> Self {
+    pub(super) fn new(call: InFlightCall<G, P>) -> Self {
         GuardFuture {
-            state: match rejection {
-                Some(rejection) => CallFutureState::Rejected {
-                    rejection: Some(rejection.into()),
-                },
-                None => CallFutureState::Done,
-            },
+            state: CallFutureState::Done,
             call: Some(call),
+        }
+    }
+
+    /// Asks the guards, and shows them the request's body if it is watched. Their rejection is the result of the future.
+    #[inline]
+    pub(super) fn admit<Req>(&mut self, request: &mut Req)
+    where
+        G: Admit<Req>,
+    {
+        let Some(call) = &mut self.call else {
+            return;
+        };
+        if let Some(rejection) = call.admit(request) {
+            self.state = CallFutureState::Rejected {
+                rejection: Some(rejection.into()),
+            };
+        }
+        if call.exchange().has_upload() {
+            call.on_upload();
         }
     }
 
@@ -107,16 +121,6 @@ impl<F, G: Guard, P: Protocol> GuardFuture<F, G, P> {
         });
         if let Err(payload) = run {
             self.on_panic(CapturedPanic::new(payload));
-        }
-    }
-
-    /// Shows the guards the request's body, if it is watched.
-    #[inline]
-    pub(super) fn on_upload(&mut self) {
-        if let Some(call) = &mut self.call
-            && call.exchange().has_upload()
-        {
-            call.on_upload();
         }
     }
 

@@ -5,12 +5,12 @@ use std::{
 
 use tokio::time::Instant;
 
-use super::{Completion, Guard, GuardStack, Head, enter_scope};
+use super::{Admit, Completion, Guard, GuardStack, Head, enter_scope};
 use crate::{
     call::{
         CallClock, CallEnd, CapturedPanic, CatchScope, Cause, Classification, Evidence,
-        PackedOption, PanicDetails, PanicPayload, Timings, catch_nested_hook, catch_service,
-        current_timeout,
+        PackedOption, PanicDetails, PanicPayload, Rejection, Timings, catch_nested_hook,
+        catch_service, current_timeout,
     },
     // All that is asked of a module further up: deadlines are part of a context.
     context::{TimeBudget, caller_deadline},
@@ -38,19 +38,13 @@ pub struct InFlightCall<G: Guard, P: Protocol> {
 }
 
 impl<G: Guard, P: Protocol> InFlightCall<G, P> {
-    /// Begins a call that was admitted, or of which a part of the guards must learn that another has rejected it.
-    #[inline]
+    /// Creates a call that is not admitted yet. Always inlined, so that it is built where it stays.
+    #[inline(always)]
     pub(super) fn new(
         stack: ShardedRef<GuardStack<G, P>>,
-        permit: Option<G::Permit>,
         exchange: P::Call,
-        clock: &CallClock,
         readiness_wait: Option<Duration>,
     ) -> Self {
-        if exchange.time_limit().is_some() {
-            clock.now();
-        }
-        let admitted_at = TimeBudget::started_at(clock);
         let timings = (stack.measure.poll_time || readiness_wait.is_some()).then(|| {
             Box::new(Timings {
                 poll_time: stack.measure.poll_time.then_some(Duration::ZERO),
@@ -60,12 +54,29 @@ impl<G: Guard, P: Protocol> InFlightCall<G, P> {
         });
         InFlightCall {
             stack,
-            permit,
+            permit: None,
             exchange,
-            admitted_at,
+            admitted_at: None,
             time_to_head: PackedOption::NONE,
             timings,
         }
+    }
+
+    /// Asks the guards, and begins the call. After a rejection a part of the guards may hold permits, and learns of it.
+    #[inline]
+    pub(super) fn admit<Req>(&mut self, request: &mut Req) -> Option<Rejection>
+    where
+        G: Admit<Req>,
+    {
+        let clock = &self.start_phase().with_side(P::SIDE);
+        let guards = &self.stack.guards;
+        // Stored where it stays: a permit may be large, and is copied at each move.
+        let rejection = guards.try_admit(request, clock, &mut self.permit);
+        if self.exchange.time_limit().is_some() {
+            clock.now();
+        }
+        self.admitted_at = TimeBudget::started_at(clock);
+        rejection
     }
 
     /// Begins a phase of the call (a poll, the drop), in which the clock is read at most once. It is not kept between phases: a

@@ -218,23 +218,20 @@ pub trait Admit<Req>: Guard {
     /// pairs alone.
     #[doc(hidden)]
     #[inline]
-    fn try_admit(&self, request: &mut Req, clock: &CallClock) -> Admitted<Self::Permit> {
+    fn try_admit(
+        &self,
+        request: &mut Req,
+        clock: &CallClock,
+        permit: &mut Option<Self::Permit>,
+    ) -> Option<Rejection> {
+        let mut rejection = None;
         // Fails open: a guard that is broken must not take the service down with it.
-        let (mut permit, mut rejection) = (None, None);
         catch_nested_hook(|| match self.admit(request, clock) {
-            Ok(granted) => permit = Some(granted),
+            Ok(granted) => *permit = Some(granted),
             Err(rejected) => rejection = Some(rejected),
         });
-        Admitted { permit, rejection }
+        rejection
     }
-}
-
-/// The result of an admission.
-#[doc(hidden)]
-#[derive(Debug)]
-pub struct Admitted<P> {
-    pub permit: Option<P>,
-    pub rejection: Option<Rejection>,
 }
 
 /// Measurements beyond the start and the end of a call. Each costs readings of the clock, so all are off by default.

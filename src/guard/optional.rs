@@ -1,6 +1,6 @@
 //! An optional guard is a guard.
 
-use super::{Admit, Admitted, Guard, Head, Measure, ReadySignal, Rejects};
+use super::{Admit, Guard, Head, Measure, ReadySignal, Rejects};
 use crate::{
     call::{CallClock, CallEnd, Rejection},
     protocol::upload::Upload,
@@ -75,18 +75,14 @@ impl<Req, G: Admit<Req>> Admit<Req> for Option<G> {
     }
 
     #[inline]
-    fn try_admit(&self, request: &mut Req, clock: &CallClock) -> Admitted<Self::Permit> {
-        let Some(guard) = self else {
-            // No guard that may reject or panic: the outer option says that it was admitted.
-            return Admitted {
-                permit: Some(None),
-                rejection: None,
-            };
-        };
-        let admission = guard.try_admit(request, clock);
-        Admitted {
-            permit: Some(admission.permit),
-            rejection: admission.rejection,
-        }
+    fn try_admit(
+        &self,
+        request: &mut Req,
+        clock: &CallClock,
+        permit: &mut Option<Self::Permit>,
+    ) -> Option<Rejection> {
+        // The outer option says that it was admitted, also by no guard.
+        let permit = permit.insert(None);
+        self.as_ref()?.try_admit(request, clock, permit)
     }
 }

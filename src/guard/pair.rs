@@ -1,6 +1,6 @@
 //! A pair of guards is a guard: the first stands outside of the second.
 
-use super::{Admit, Admitted, Guard, Head, Measure, ReadySignal, Rejects, enter_scope};
+use super::{Admit, Guard, Head, Measure, ReadySignal, Rejects, enter_scope};
 use crate::{
     call::{CallClock, CallEnd, Outcome, Rejection, catch_hook, catch_nested_hook},
     protocol::upload::Upload,
@@ -80,34 +80,30 @@ impl<A: Guard, B: Guard> Guard for (A, B) {
 
 impl<Req, A: Admit<Req>, B: Admit<Req>> Admit<Req> for (A, B) {
     fn admit(&self, request: &mut Req, clock: &CallClock) -> Result<Self::Permit, Rejection> {
-        let admitted = self.try_admit(request, clock);
-        let Some(rejection) = admitted.rejection else {
-            return Ok(admitted.permit.unwrap_or_default());
+        let mut permits = None;
+        let rejection = self.try_admit(request, clock, &mut permits);
+        let permits = permits.unwrap_or_default();
+        let Some(rejection) = rejection else {
+            return Ok(permits);
         };
         // The caller gets the rejection alone, and could not complete what the first guard has admitted.
-        if let Some(permits) = admitted.permit {
-            self.on_end(permits, &CallEnd::new(Outcome::Rejected, clock));
-        }
+        self.on_end(permits, &CallEnd::new(Outcome::Rejected, clock));
         Err(rejection)
     }
 
     #[inline]
-    fn try_admit(&self, request: &mut Req, clock: &CallClock) -> Admitted<Self::Permit> {
-        let Admitted {
-            permit: mut first,
-            mut rejection,
-        } = self.0.try_admit(request, clock);
-        let mut second = None;
-        if rejection.is_none() {
-            let _scope = enter_scope(&self.0, first.as_mut());
-            Admitted {
-                permit: second,
-                rejection,
-            } = self.1.try_admit(request, clock);
+    fn try_admit(
+        &self,
+        request: &mut Req,
+        clock: &CallClock,
+        permits: &mut Option<Self::Permit>,
+    ) -> Option<Rejection> {
+        let (first, second) = permits.insert((None, None));
+        let rejection = self.0.try_admit(request, clock, first);
+        if rejection.is_some() {
+            return rejection;
         }
-        Admitted {
-            permit: Some((first, second)),
-            rejection,
-        }
+        let _scope = enter_scope(&self.0, first.as_mut());
+        self.1.try_admit(request, clock, second)
     }
 }

@@ -15,7 +15,7 @@ use super::{
 };
 use crate::{
     call::{CatchScope, catch_hook, catch_nested_hook},
-    protocol::{CallState, Protocol, ReadRequest, Respond},
+    protocol::{Protocol, ReadRequest, Respond},
     util::sharded_arc::ShardedArc,
 };
 
@@ -73,20 +73,17 @@ impl<S, G, P, M> Guarded<S, G, P, M> {
         })
     }
 
-    /// Asks the guards, and begins the call.
+    /// Reads the request. The guards are asked by the future, where it stays: it would be copied on its way from here.
     #[inline]
-    fn admit<F, Req>(&mut self, request: &mut Req) -> GuardFuture<F, G, P>
+    fn new_call<F, Req>(&mut self, request: &mut Req) -> GuardFuture<F, G, P>
     where
-        G: Admit<Req>,
+        G: Guard,
         P: ReadRequest<Req>,
     {
         let stack = &self.stack;
         let exchange = stack.protocol.read(request);
-        let clock = exchange.clock().with_side(P::SIDE);
-        let admitted = stack.guards.try_admit(request, &clock);
         let wait = stack.measure.readiness_wait.then(|| self.ready_wait.take());
-        let call = InFlightCall::new(stack.reference(), admitted.permit, exchange, &clock, wait);
-        GuardFuture::new(call, admitted.rejection)
+        GuardFuture::new(InFlightCall::new(stack.reference(), exchange, wait))
     }
 
     /// Calls the wrapped service, which is ready, unless the guards reject.
@@ -98,8 +95,8 @@ impl<S, G, P, M> Guarded<S, G, P, M> {
         P: ReadRequest<Req>,
     {
         let _scope = CatchScope::enter_call();
-        let mut future = self.admit(&mut request);
-        future.on_upload();
+        let mut future = self.new_call(&mut request);
+        future.admit(&mut request);
         // Taken where it is sent: a closure that owned the request would copy it on its way.
         let request = &mut Some(request);
         if future.is_rejected() {
@@ -163,8 +160,8 @@ where
     #[inline]
     fn call(&mut self, mut request: Req) -> Self::Future {
         let _scope = CatchScope::enter_call();
-        let mut future = self.admit(&mut request);
-        future.on_upload();
+        let mut future = self.new_call(&mut request);
+        future.admit(&mut request);
         // Taken where it is sent: a closure that owned the request would copy it on its way.
         let request = &mut Some(request);
         if future.is_rejected() {
