@@ -262,20 +262,21 @@ fn complete_log(
 
 fn complete_span(
     track: &Track,
-    permit: TrackPermit,
+    mut permit: TrackPermit,
     call: &CallLabels<'_>,
     report: &CallReport<'_>,
 ) {
+    let Some(span) = permit.span.take() else {
+        return;
+    };
     // What was known from the start is in the span, unless the call turned out to be of another wire format.
     let is_known = track
         .initial_route(permit.initial_target(), call.request.side)
         .is_some()
         && permit.grpc_method.is_some() == call.request.is_grpc;
-    // The permit is dropped in here as well: closing the span calls subscribers.
+    // Dropped in here as well: closing the span calls subscribers.
     catch_hook(move || {
-        if let Some(span) = &permit.span {
-            span::close(span, call, report, is_known);
-        }
-        drop(permit);
+        span::close(&span, call, report, is_known);
+        drop(span);
     });
 }

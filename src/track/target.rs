@@ -37,7 +37,7 @@ impl Target {
         // The authority of the request first, since one client may call several servers.
         let server = authority.map(|authority| authority.as_str()).or(configured);
         // Strips the userinfo, which may contain credentials.
-        let server = server.map(|server| server.rsplit('@').next().unwrap_or(server));
+        let server = server.map(without_userinfo);
         server.map_or(Target::Unknown, |server| {
             Target::Known(targets.intern(&normalize_authority(server)))
         })
@@ -117,6 +117,12 @@ impl Target {
             Target::Unknown | Target::Untracked => None,
         }
     }
+}
+
+fn without_userinfo(authority: &str) -> &str {
+    // Bytes are compared faster than `rsplit` sets up its search, since authorities are short.
+    let userinfo = authority.bytes().rposition(|byte| byte == b'@');
+    userinfo.map_or(authority, |at| &authority[at + 1..])
 }
 
 /// Returns an authority in lower case, without the colon of an empty port.

@@ -25,11 +25,23 @@ const fn nibble(digit: u8) -> Option<u8> {
 }
 
 pub(super) fn encode_hex(bytes: &[u8], digits: &mut [u8]) {
-    const HEX: [u8; 16] = *b"0123456789abcdef";
     for (byte, pair) in bytes.iter().zip(digits.as_chunks_mut::<2>().0) {
-        *pair = [HEX[usize::from(byte >> 4)], HEX[usize::from(byte & 15)]];
+        *pair = PAIRS[usize::from(*byte)];
     }
 }
+
+/// The two digits of each byte: one look-up instead of two, and of what goes with them.
+const PAIRS: [[u8; 2]; 256] = {
+    const HEX: [u8; 16] = *b"0123456789abcdef";
+    let mut pairs = [[0; 2]; 256];
+    let mut byte = 0;
+    // Constants cannot have a `for`.
+    while byte < pairs.len() {
+        pairs[byte] = [HEX[byte >> 4], HEX[byte & 15]];
+        byte += 1;
+    }
+    pairs
+};
 
 /// Returns hex digits as text, without a formatter.
 pub(crate) fn hex_str(digits: &[u8]) -> &str {
