@@ -140,7 +140,7 @@ impl Observe {
     /// `TimeoutLayer::with_status_code(StatusCode::GATEWAY_TIMEOUT, ..)`.
     pub fn server(self) -> GuardLayer<(Correlate, Track), Server, PassThrough> {
         // Correlate comes first, so that all that the tracker emits has the IDs.
-        let correlate = self.correlate.clone().unwrap_or_default();
+        let correlate = self.correlate.clone().unwrap_or_default().with_tracker();
         let correlate = match self.rejection_details {
             Some(shown) => correlate.with_rejection_details(shown),
             None => correlate,

@@ -2,7 +2,10 @@ use std::sync::OnceLock;
 
 use tokio::time::Instant;
 
-use super::{Baggage, CallId, Context, shared_fields::SharedFields, trace_context::TraceContext};
+use super::{
+    Baggage, CallId, Context, shared_fields::SharedFields, trace_context::TraceContext,
+    tracker_claim::TrackerClaim,
+};
 
 /// The content of a [`Context`], which its clones share.
 #[derive(Clone, Debug)]
@@ -18,6 +21,7 @@ pub(super) struct ContextContent {
     pub(super) attempt: u32,
     /// True if the caller may see the details of rejections.
     pub(super) rejection_details: bool,
+    pub(super) tracker: TrackerClaim,
     /// The fields that the application has added to the call.
     pub(super) fields: SharedFields,
     /// The context of the same call that this one is derived from, whose fields count; never one that is derived itself.
@@ -37,6 +41,7 @@ impl ContextContent {
             deadline: None,
             attempt: 1,
             rejection_details: false,
+            tracker: TrackerClaim::new(false),
             fields: SharedFields::default(),
             origin: None,
         }

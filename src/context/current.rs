@@ -10,6 +10,7 @@ use super::{
     scope::{self, ContextScope},
     trace_context::TraceContext,
     trace_format,
+    tracker_claim::Claimed,
 };
 
 /// The IDs, trace, baggage and deadline of a call. A clone is a reference count.
@@ -140,6 +141,12 @@ impl Context {
     /// Returns whether the caller may see the details of rejections.
     pub(crate) fn has_rejection_details(&self) -> bool {
         self.0.rejection_details
+    }
+
+    /// Asks for the call in the name of a tracker, so that one of the same name does not report it once more.
+    #[inline]
+    pub(crate) fn claim_for_tracker(&self, tracker: u64) -> Claimed {
+        self.0.tracker.claim(tracker)
     }
 
     /// Returns the same call with a deadline. A deadline never moves back: of two, the earlier counts.

@@ -107,6 +107,7 @@ mod time_budget;
 mod trace_context;
 mod trace_format;
 mod trace_policy;
+mod tracker_claim;
 mod trust;
 mod trusted_proxies;
 
@@ -130,5 +131,6 @@ pub use time_budget::deadline;
 pub(crate) use time_budget::{TimeBudget, cached_deadline, caller_deadline, min_some};
 pub use trace_format::TraceFormat;
 pub use trace_policy::TracePolicy;
+pub(crate) use tracker_claim::Claimed;
 pub use trust::Trust;
 pub use trusted_proxies::TrustedProxies;

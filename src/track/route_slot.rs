@@ -3,6 +3,7 @@ use std::sync::{Arc, OnceLock};
 use http::Extensions;
 
 use super::tracker_id::{TrackerChain, TrackerId};
+use crate::context::{Claimed, Context};
 
 /// A request extension in which an inner service stores the route for the trackers outside of it.
 ///
@@ -70,7 +71,14 @@ impl RouteSlot {
         tracker: TrackerId,
         needs_route: bool,
     ) -> TrackerPosition {
+        let claimed = claim_context(extensions, tracker);
+        if claimed == Claimed::Again {
+            return TrackerPosition::Duplicate;
+        }
         let Some(slot) = extensions.get_mut::<RouteSlot>() else {
+            if claimed == Claimed::First && !needs_route {
+                return TrackerPosition::Outermost(None);
+            }
             let route = needs_route.then(RouteCell::default);
             let outer = None;
             extensions.insert(RouteSlot {
@@ -90,4 +98,13 @@ impl RouteSlot {
         let route = || slot.route.get_or_insert_default().clone();
         TrackerPosition::Inner(needs_route.then(route))
     }
+}
+
+/// Asks the context of the request for the call: an entry that a request on a server has anyway.
+#[inline]
+fn claim_context(extensions: &Extensions, tracker: TrackerId) -> Claimed {
+    let context = extensions.get::<Context>();
+    context.map_or(Claimed::Unknown, |context| {
+        context.claim_for_tracker(tracker.as_u64())
+    })
 }

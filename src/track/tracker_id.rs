@@ -12,11 +12,19 @@ use crate::{call::Label, protocol::Side};
 pub(super) struct TrackerId(u64);
 
 impl TrackerId {
+    /// Smaller numbers stand for no tracker.
+    const MIN: u64 = 2;
+
     pub(super) fn new(name: &Label) -> Self {
         // With fixed keys, so that trackers of one name have one ID wherever they are built.
         let hash = BuildHasherDefault::<DefaultHasher>::default().hash_one(name.as_str());
         // The lowest bit is that of the side.
-        TrackerId(hash << 1)
+        TrackerId((hash << 1).max(Self::MIN))
+    }
+
+    /// Returns the number, which is neither 0 nor 1.
+    pub(super) fn as_u64(self) -> u64 {
+        self.0
     }
 
     pub(super) fn with_side(self, side: Side) -> Self {

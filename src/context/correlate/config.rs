@@ -8,6 +8,7 @@ use crate::context::{
     request_predicate::RequestPredicate,
     trace_context::TraceContext,
     trace_format::{RemoteTrace, Sampling},
+    tracker_claim::TrackerClaim,
 };
 
 /// Checked settings of a [`Correlate`](super::Correlate).
@@ -25,6 +26,8 @@ pub(super) struct CorrelateConfig {
     pub(super) echo_grpc: bool,
     pub(super) respond_traceparent: Option<RequestPredicate>,
     pub(super) rejection_details: bool,
+    /// True if a tracker stands right inside.
+    pub(super) has_tracker: bool,
 }
 
 impl Default for CorrelateConfig {
@@ -42,6 +45,7 @@ impl Default for CorrelateConfig {
             echo_grpc: false,
             respond_traceparent: None,
             rejection_details: false,
+            has_tracker: false,
         }
     }
 }
@@ -67,6 +71,7 @@ impl CorrelateConfig {
             // Baggage gets into logs and outgoing requests, so untrusted callers must not set it.
             baggage: is_trusted.then(|| self.inbound_baggage(headers)).flatten(),
             rejection_details: is_trusted && self.rejection_details,
+            tracker: TrackerClaim::new(self.has_tracker),
             ..ContextContent::new(request_id, trace_context)
         })
     }

@@ -53,6 +53,12 @@ impl Correlate {
         self
     }
 
+    /// Returns the guard for a place right outside of a tracker, which then needs no entry of its own in the request.
+    pub(crate) fn with_tracker(mut self) -> Self {
+        Arc::make_mut(&mut self.0).has_tracker = true;
+        self
+    }
+
     fn echo_ids(&self, context: &Context, head: &mut Head<'_>) {
         let config = &*self.0;
         if !config.echo || (head.wire.is_grpc() && !config.echo_grpc) {

@@ -128,6 +128,23 @@ async fn nested_trackers_of_two_names_count_twice() {
     }
 }
 
+/// Inside of a router no tracker waits for the route, and the outermost leaves no list of trackers in the request.
+#[tokio::test]
+async fn nested_trackers_of_a_route_count_by_name() {
+    let ears = ears();
+    let app = Router::new()
+        .route("/", on_get(async || StatusCode::INTERNAL_SERVER_ERROR))
+        .layer(ears.observe("shop").server())
+        .layer(ears.observe("till").server())
+        .layer(ears.observe("till").server())
+        .layer(ears.observe("shop").server());
+    ask(app, "/").await;
+    assert_eq!(ears.heard(SERVER), [2.0; 5]);
+    for name in ["shop", "till"] {
+        assert_eq!(ears.meter.calls(&[("service", name)]), 1.0);
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn tracker_inside_retry_counts_attempts_by_name() {
     for (attempts, counted) in [("attempts", 3.0), ("peer", 0.0)] {
