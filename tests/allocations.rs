@@ -18,6 +18,7 @@ use tower_keep::{
     fallback::{FailedCall, Fallback, FallbackLayer},
     guard::Admit,
     protocol::Client,
+    rate_limit::{KeyedRateLimit, RateLimit, RateLimitLayer},
     retry::{ReplayBody, Retry, RetryLayer},
     timeout::TimeoutLayer,
 };
@@ -66,6 +67,56 @@ fn pipeline_of_successful_work_does_not_allocate() {
         black_box(poll::finish(run.fallback_value(9))).expect("an answer");
     };
     assert_eq!(allocations(with_fallbacks), 0.0);
+}
+
+/// So high that no test reaches it.
+fn rate_limit() -> tower_keep::rate_limit::RateLimitBuilder {
+    RateLimit::builder("costs").rate(1_000_000, std::time::Duration::from_secs(1))
+}
+
+#[test]
+fn rate_limit_of_admitted_calls_does_not_allocate() {
+    let limit = rate_limit().build().expect("valid settings");
+    let keyed = KeyedRateLimit::builder(rate_limit()).build();
+    let keyed = keyed.expect("valid settings");
+    assert_eq!(allocations(|| limit.check().expect("room")), 0.0);
+    assert_eq!(allocations(|| keyed.check("tenant").expect("room")), 0.0);
+    let inner = || service_fn(|n: u64| ready(Ok::<_, Infallible>(n)));
+    let mut guarded = limit.layer().any().layer(inner());
+    let mut by_key = keyed
+        .keyed_by(|n: &u64| Some(*n))
+        .layer()
+        .any()
+        .layer(inner());
+    let mut waiting = RateLimitLayer::any(limit.clone()).layer(inner());
+    let all = [
+        allocations(|| drop(black_box(poll::call(&mut guarded, black_box(7))))),
+        allocations(|| drop(black_box(poll::call(&mut by_key, black_box(7))))),
+        allocations(|| drop(black_box(poll::call(&mut waiting, black_box(7))))),
+    ];
+    assert_eq!(all, [0.0; 3]);
+}
+
+#[test]
+fn keyed_rate_limit_with_a_million_keys_stays_within_its_bound() {
+    const KEYS: usize = 1_000_000;
+    let hourly = RateLimit::builder("million").rate(1, std::time::Duration::from_secs(3_600));
+    let keyed = KeyedRateLimit::builder(hourly).max_keys(KEYS).build();
+    let keyed = keyed.expect("valid settings");
+    let before = allocations::live();
+    let admitted = (0..KEYS + 100_000)
+        .filter(|key| keyed.check(key).is_ok())
+        .count();
+    // One more from the bucket that all share for which there is no room.
+    assert_eq!((keyed.len(), admitted), (KEYS, KEYS + 1));
+    let bytes = allocations::live() - before;
+    assert!(bytes <= 33 * KEYS as i64, "{bytes}");
+    // Keys may be of any length.
+    let long = "x".repeat(10_000);
+    keyed
+        .check(&*long)
+        .expect_err("no room, and the shared bucket is empty");
+    assert!(allocations::live() - before <= 33 * KEYS as i64 + 11_000);
 }
 
 #[test]

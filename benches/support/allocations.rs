@@ -7,6 +7,8 @@ use std::{
 
 thread_local! {
     static COUNTED: Cell<(u64, u64)> = const { Cell::new((0, 0)) };
+    /// The bytes that the thread has and has not given back. Less than zero where others have allocated them.
+    static LIVE: Cell<i64> = const { Cell::new(0) };
 }
 
 pub struct CountingAllocator;
@@ -18,17 +20,24 @@ fn count(bytes: usize) {
     });
 }
 
+fn change_live(bytes: i64) {
+    let _ = LIVE.try_with(|live| live.set(live.get() + bytes));
+}
+
 // SAFETY: everything is handed to the system's allocator as it came.
 unsafe impl GlobalAlloc for CountingAllocator {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         count(layout.size());
+        change_live(layout.size() as i64);
         unsafe { System.alloc(layout) }
     }
     unsafe fn dealloc(&self, at: *mut u8, layout: Layout) {
+        change_live(-(layout.size() as i64));
         unsafe { System.dealloc(at, layout) }
     }
     unsafe fn realloc(&self, at: *mut u8, layout: Layout, size: usize) -> *mut u8 {
         count(size);
+        change_live(size as i64 - layout.size() as i64);
         unsafe { System.realloc(at, layout, size) }
     }
 }
@@ -48,4 +57,10 @@ pub fn per_call(mut call: impl FnMut()) -> (f64, f64) {
 #[allow(dead_code)] // each user takes its part
 pub fn so_far() -> (u64, u64) {
     COUNTED.get()
+}
+
+/// Bytes that this thread has allocated and not given back.
+#[allow(dead_code)] // each user takes its part
+pub fn live() -> i64 {
+    LIVE.get()
 }

@@ -215,7 +215,7 @@ pub trait Admit<Req>: Guard {
     fn admit(&self, request: &mut Req, clock: &CallClock) -> Result<Self::Permit, Rejection>;
 
     /// Admits the call, or rejects it with the permits that were granted before: those guards see the response. Overridden by
-    /// pairs alone.
+    /// pairs, and by guards that add to the head of their own rejection.
     #[doc(hidden)]
     #[inline]
     fn try_admit(

@@ -59,7 +59,7 @@ impl RateLimitBuilder {
         self
     }
 
-    /// Sets for how long calls wait where they wait instead of being rejected: in a waiting layer.
+    /// Sets for how long calls wait where they wait instead of being rejected: in a [`RateLimitLayer`](super::RateLimitLayer).
     ///
     /// It bounds the number of those that wait as well: the rate times this. At most a day. Default: 1 s, which evens out a
     /// burst while the caller of a server still waits.

@@ -5,7 +5,7 @@ use super::{
 };
 use crate::{
     call::{CallClock, CallEnd, Rejection},
-    guard::{Admit, Admitted, Guard, Head, ReadySignal, Rejects},
+    guard::{Admit, Guard, Head, ReadySignal, Rejects},
     protocol::Side,
 };
 
@@ -22,7 +22,7 @@ impl Guard for RateLimit {
     }
 
     fn ready_signals(&self, add: &mut dyn FnMut(&ReadySignal)) {
-        add(&self.shared.signal);
+        add(&self.shared.control.signal);
     }
 
     #[inline]
@@ -42,9 +42,17 @@ impl<Req> Admit<Req> for RateLimit {
         Ok(permit(clock, false))
     }
 
+    /// Grants a permit in either case: the limit sees the head of its own rejection.
     #[inline]
-    fn try_admit(&self, _: &mut Req, clock: &CallClock) -> Admitted<RateLimitPermit> {
-        admitted(self.shared.admit(clock.now(), 1), clock)
+    fn try_admit(
+        &self,
+        _: &mut Req,
+        clock: &CallClock,
+        granted: &mut Option<RateLimitPermit>,
+    ) -> Option<Rejection> {
+        let rejection = self.shared.admit(clock.now(), 1).err();
+        *granted = Some(permit(clock, rejection.is_some()));
+        rejection
     }
 }
 
@@ -53,25 +61,12 @@ pub(super) fn permit(clock: &CallClock, is_rejected: bool) -> RateLimitPermit {
     RateLimitPermit::new(clock.side() == Side::Server, is_rejected)
 }
 
-/// Returns the admission with a permit in either case: the limit sees the head of its own rejection.
-#[inline]
-pub(super) fn admitted(
-    result: Result<(), Rejection>,
-    clock: &CallClock,
-) -> Admitted<RateLimitPermit> {
-    let rejection = result.err();
-    Admitted {
-        permit: Some(permit(clock, rejection.is_some())),
-        rejection,
-    }
-}
-
 impl RateLimitShared {
     /// Adds the fields of a server, and obeys the peer of a client.
     #[inline]
     pub(super) fn on_head(&self, permit: &mut RateLimitPermit, head: &mut Head<'_>) {
         if permit.is_server {
-            if self.fields.has(permit.is_rejected) && !head.wire.is_grpc() {
+            if self.control.fields.has(permit.is_rejected) && !head.wire.is_grpc() {
                 self.append_fields(head);
             }
         } else if let Some(pause) = pause_of_head(head) {
@@ -93,6 +88,8 @@ impl RateLimitShared {
     #[cold]
     fn append_fields(&self, head: &mut Head<'_>) {
         let (arrival, quota, now) = self.read(head.clock.now());
-        self.fields.append(head.headers, quota, arrival, now);
+        self.control
+            .fields
+            .append(head.headers, quota, arrival, now);
     }
 }

@@ -4,7 +4,7 @@ use tokio::time::Instant;
 
 use super::{
     RateLimitBuilder, RateLimitSettings, RateLimitWait, Reservation, gcra::Quota,
-    shared::RateLimitShared,
+    shared::RateLimitShared, target::LimitTarget,
 };
 use crate::{
     call::{ConfigError, Label, Rejection},
@@ -68,7 +68,7 @@ impl RateLimit {
 
     /// Returns the settings as they are now, [shadow mode](Self::set_shadow) included.
     pub fn settings(&self) -> RateLimitSettings {
-        self.shared.settings()
+        self.shared.control.settings()
     }
 
     /// Applies settings to the live limit, and to all of its clones. What has been used stays used: if 3 calls of a burst of
@@ -165,9 +165,7 @@ impl RateLimit {
     /// # Ok(()) }
     /// ```
     pub fn reserve(&self, calls: u32, max_wait: Duration) -> Result<Reservation, Rejection> {
-        let now = Instant::now();
-        let grant = self.shared.reserve(now, calls, max_wait)?;
-        Ok(Reservation::new(self.shared.clone(), grant, calls, now))
+        Reservation::make(LimitTarget::single(&self.shared), calls, max_wait)
     }
 
     /// Waits until one call may be made, at most for `max_wait`. Those that wait are served in order.
@@ -205,7 +203,7 @@ impl RateLimit {
     ///
     /// As [`wait`](Self::wait).
     pub fn wait_n(&self, calls: u32, max_wait: Duration) -> RateLimitWait {
-        RateLimitWait::new(self.shared.clone(), calls, max_wait)
+        RateLimitWait::new(LimitTarget::single(&self.shared), calls, max_wait)
     }
 
     /// Returns how many calls would be admitted now.
@@ -236,20 +234,21 @@ impl RateLimit {
 
     /// Admits every call, and counts no rejection, until [`reset`](Self::reset).
     pub fn disable(&self) {
-        self.shared.disable();
+        self.shared.control.disable();
     }
 
     /// Sets shadow mode: the limit counts and reports as ever, but rejects no call, and lets none wait.
     pub fn set_shadow(&self, on: bool) {
-        self.shared.set_shadow(on);
+        self.shared.control.set_shadow(on);
     }
 
     /// Returns whether shadow mode is on.
     pub fn is_shadow(&self) -> bool {
-        self.shared.is_shadow()
+        self.shared.control.is_shadow()
     }
 
-    /// Returns the limit as a layer that rejects at once, for the protocol that is named next.
+    /// Returns the limit as a layer that rejects at once, for the protocol that is named next. For calls that wait, see
+    /// [`RateLimitLayer`](super::RateLimitLayer).
     ///
     /// It is a guard: with others, one layer over a pair is cheaper than a layer for each. With
     /// [`back_pressure`](crate::GuardLayer::back_pressure), a service is not ready while there is no room for a call.
@@ -277,7 +276,7 @@ impl fmt::Debug for RateLimit {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("RateLimit")
             .field("name", self.shared.name())
-            .field("settings", &self.shared.settings())
+            .field("settings", &self.shared.control.settings())
             .finish_non_exhaustive()
     }
 }

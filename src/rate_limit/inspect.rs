@@ -1,7 +1,10 @@
 use tokio::time::Instant;
 
-use super::{limit_metrics::LimitEvent, shared::RateLimitShared};
-use crate::registry::{GuardAction, Inspect, Stats};
+use super::{limit_metrics::LimitEvent, operator_settings, shared::RateLimitShared};
+use crate::{
+    call::ConfigError,
+    registry::{GuardAction, Inspect, Setting, Stats},
+};
 
 /// The actions that operators have on a limit.
 pub(super) const ACTIONS: [GuardAction; 4] = [
@@ -24,7 +27,7 @@ impl Inspect for RateLimitShared {
     fn state(&self) -> &'static str {
         let (arrival, quota, now) = self.read(Instant::now());
         match quota.available(arrival, now) {
-            _ if self.is_disabled() => "disabled",
+            _ if self.control.is_disabled() => "disabled",
             0 => "limiting",
             _ => "admitting",
         }
@@ -32,7 +35,7 @@ impl Inspect for RateLimitShared {
 
     fn stats(&self, stats: &mut Stats) {
         let (arrival, quota, now) = self.read(Instant::now());
-        let settings = self.settings();
+        let settings = self.control.settings();
         stats.number("rate_per_second", settings.rate_per_second());
         stats.count("burst", quota.burst());
         stats.count("available", quota.available(arrival, now));
@@ -42,9 +45,9 @@ impl Inspect for RateLimitShared {
             ("waited", LimitEvent::Waited),
             ("emptied", LimitEvent::Emptied),
         ] {
-            stats.count(name, self.metrics.get(event));
+            stats.count(name, self.control.metrics.get(event));
         }
-        stats.text("mode", Some(mode(self.is_shadow())));
+        stats.text("mode", Some(mode(self.control.is_shadow())));
     }
 
     fn actions(&self) -> &'static [GuardAction] {
@@ -53,11 +56,22 @@ impl Inspect for RateLimitShared {
 
     fn act(&self, action: GuardAction) {
         match action {
-            GuardAction::Disable => self.disable(),
+            GuardAction::Disable => self.control.disable(),
             GuardAction::Reset => self.reset(),
-            GuardAction::ShadowOn => self.set_shadow(true),
-            GuardAction::ShadowOff => self.set_shadow(false),
-            GuardAction::ForceOpen => {}
+            GuardAction::ShadowOn => self.control.set_shadow(true),
+            GuardAction::ShadowOff => self.control.set_shadow(false),
+            _ => {}
+        }
+    }
+
+    fn settings(&self) -> Vec<Setting> {
+        operator_settings::list(&self.control.settings())
+    }
+
+    fn set(&self, setting: &str, value: Option<f64>) -> Result<(), ConfigError> {
+        match operator_settings::with(&self.control.settings(), setting, value) {
+            Some(settings) => self.apply(&settings),
+            None => Ok(()),
         }
     }
 }

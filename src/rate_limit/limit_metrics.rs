@@ -16,9 +16,11 @@ pub(super) enum LimitEvent {
     Waited,
     /// A peer said that it is called too often.
     Emptied,
+    /// A call had a new key for which there was no room.
+    Overflowed,
 }
 
-const COUNT: usize = 3;
+const COUNT: usize = 4;
 
 /// Counts of what is not simply admitted, for metrics and for the registry.
 #[derive(Debug)]
@@ -74,10 +76,16 @@ fn make_counters(name: &Label) -> [Counter; COUNT] {
         Unit::Count,
         "Answers of a peer that it is called too often, which emptied the rate limit."
     );
+    metrics::describe_counter!(
+        "tower_keep_rate_limit_overflows_total",
+        Unit::Count,
+        "Calls with a new key for which a keyed rate limit had no room, and which share one bucket."
+    );
     let name = || name.to_string();
     [
         metrics::counter!("tower_keep_rate_limit_rejections_total", "rate_limit" => name()),
         metrics::counter!("tower_keep_rate_limit_waits_total", "rate_limit" => name()),
         metrics::counter!("tower_keep_rate_limit_emptied_total", "rate_limit" => name()),
+        metrics::counter!("tower_keep_rate_limit_overflows_total", "rate_limit" => name()),
     ]
 }

@@ -1,6 +1,6 @@
 //! Rate limits: at most so many calls per time.
 //!
-//! Use one on a server to share it among callers, a limit for each key: a tenant, an address, a token. Use
+//! Use one on a server to share it among callers, a limit for each [key](KeyedRateLimit): a tenant, an address, a token. Use
 //! one on a client to stay within the quota of a peer. Do not use it to protect a service from overload as such: what a
 //! service can do at once depends on how long calls take, which a number per second does not know. Other names for it: rate
 //! limiter, throttle, token bucket; this one is the *generic cell rate algorithm* (GCRA), which governor uses as well.
@@ -28,6 +28,12 @@
 //! A call that was admitted stays counted, however it ends. Responses of a server have the fields `RateLimit-Policy` and
 //! `RateLimit`, those to rejected calls only or [all](RateLimitFields).
 //!
+//! # Waiting
+//!
+//! [`RateLimit::layer`] rejects what there is no room for. In a [`RateLimitLayer`] calls wait for
+//! [`max_wait`](RateLimitBuilder::max_wait) at most: on a client that may be slow, such as a job that writes mails; rarely on a server,
+//! whose callers would fill memory with what waits. While a call waits, it holds nothing of the wrapped service.
+//!
 //! # Clients
 //!
 //! A peer knows its limit best. When it answers 429 or `RESOURCE_EXHAUSTED`, the limit of a client is emptied, and the next call is
@@ -46,8 +52,9 @@
 //! | `tower_keep_rate_limit_rejections_total` | `rate_limit`: its name |
 //! | `tower_keep_rate_limit_waits_total` | the same: calls that were admitted for later |
 //! | `tower_keep_rate_limit_emptied_total` | the same: answers of a peer that it is called too often |
+//! | `tower_keep_rate_limit_overflows_total` | the same: calls with a new key for which there was [no room](KeyedRateLimit#a-flood-of-keys) |
 //!
-//! The [registry](crate::registry) has the kind `rate_limit`, with the calls that were admitted and those there is room for.
+//! The [registry](crate::registry) has the kinds `rate_limit` and `keyed_rate_limit`, with the calls that were admitted and those there is room for.
 //! Keys are never labels.
 //!
 //! # Clones
@@ -90,29 +97,71 @@
 //! }
 //! # Ok::<_, tower_keep::ConfigError>(())
 //! ```
+//!
+//! A limit for each client, by its address, in an axum application:
+//!
+//! ```
+//! # #[cfg(feature = "axum")] {
+//! use std::time::Duration;
+//! use axum::{Router, routing::get};
+//! use tower_keep::{RateLimit, context::TrustedProxies, observe, rate_limit::KeyedRateLimit};
+//!
+//! let template = RateLimit::builder("clients").rate(10, Duration::from_secs(1)).burst(20);
+//! let clients = KeyedRateLimit::builder(template).max_keys(50_000).build()?;
+//! let by_address = clients.keyed_by_client_address(TrustedProxies::none());
+//! let app: Router = Router::new()
+//!     .route("/quotes", get(async || "a quote"))
+//!     .layer(by_address.layer().server())
+//!     .layer(observe("quotes").server()); // outermost: rejected calls are tracked as well
+//! # let _ = app;
+//! # }
+//! # Ok::<_, tower_keep::ConfigError>(())
+//! ```
 
+mod body;
 mod bucket;
 mod builder;
+mod control;
 mod fields;
+mod future;
 mod gcra;
 mod guard;
 mod handle;
 mod inspect;
+mod keyed;
+mod layer;
 mod limit_metrics;
 #[cfg(all(test, tower_keep_loom))]
 mod loom_tests;
+mod observer;
+mod operator_settings;
 mod permit;
 mod reservation;
+mod service;
 mod settings;
 mod shared;
+mod target;
 mod ticks;
 mod too_many;
 mod wait;
+mod wait_limit;
+mod wrap_body;
 
+pub use body::RateLimitBody;
 pub use builder::RateLimitBuilder;
 pub use fields::RateLimitFields;
+pub use future::RateLimitFuture;
 pub use handle::RateLimit;
+#[cfg(feature = "axum")]
+pub use keyed::RouteKey;
+pub use keyed::{
+    ClientAddressKey, ClosureKey, HeaderKey, KeySource, KeyedRateLimit, KeyedRateLimitBuilder,
+    KeyedRateLimitGuard, KeyedRateLimitPermit, RefKey,
+};
+pub use layer::RateLimitLayer;
 pub use permit::RateLimitPermit;
 pub use reservation::Reservation;
+pub use service::RateLimitService;
 pub use settings::RateLimitSettings;
 pub use wait::RateLimitWait;
+pub use wait_limit::WaitLimit;

@@ -1,40 +1,60 @@
-use std::{fmt, sync::Arc, time::Duration};
+use std::{fmt, time::Duration};
 
 use tokio::time::Instant;
 
-use super::{gcra::Grant, shared::RateLimitShared, shared::later, ticks::duration};
+use super::{
+    control::later,
+    target::{LimitTarget, Reserved},
+    ticks::duration,
+    wait_limit::must_wait,
+};
+use crate::call::Rejection;
 
 /// Calls that a rate limit has admitted for a time to come; made by [`RateLimit::reserve`](super::RateLimit::reserve).
 ///
 /// They are taken: dropping the reservation changes nothing. [`cancel`](Self::cancel) puts them back.
 #[must_use = "the calls must not be made before `ready_at`"]
 pub struct Reservation {
-    limit: Arc<RateLimitShared>,
+    target: LimitTarget,
     /// `None` if the limit rejects nothing, and nothing was taken.
-    grant: Option<Grant>,
+    reserved: Option<Reserved>,
     calls: u32,
     reserved_at: Instant,
 }
 
 impl Reservation {
     pub(super) fn new(
-        limit: Arc<RateLimitShared>,
-        grant: Option<Grant>,
+        target: LimitTarget,
+        reserved: Option<Reserved>,
         calls: u32,
         reserved_at: Instant,
     ) -> Self {
         Reservation {
-            limit,
-            grant,
+            target,
+            reserved,
             calls,
             reserved_at,
         }
     }
 
+    /// Reserves calls of a bucket, at most after the wait.
+    pub(super) fn make(
+        target: LimitTarget,
+        calls: u32,
+        max_wait: Duration,
+    ) -> Result<Self, Rejection> {
+        let now = Instant::now();
+        let reserved = target.reserve(now, calls, max_wait)?;
+        if let Some(reserved) = &reserved {
+            must_wait(reserved, &target.control().metrics);
+        }
+        Ok(Reservation::new(target, reserved, calls, now))
+    }
+
     /// Returns how long to wait from the moment of the reservation; zero if the calls may be made at once.
     pub fn wait(&self) -> Duration {
-        self.grant
-            .map_or(Duration::ZERO, |grant| duration(grant.wait))
+        self.reserved
+            .map_or(Duration::ZERO, |reserved| duration(reserved.grant.wait))
     }
 
     /// Returns the moment from which on the calls may be made.
@@ -45,8 +65,8 @@ impl Reservation {
     /// Puts the calls back, if nothing was reserved after them. Otherwise others wait by this reservation already, and the
     /// calls are lost: to put them back all the same would let two of the others go at once.
     pub fn cancel(self) {
-        if let Some(grant) = self.grant {
-            self.limit.put_back(grant, self.calls);
+        if let Some(reserved) = self.reserved {
+            self.target.put_back(reserved, self.calls);
         }
     }
 }
@@ -54,7 +74,7 @@ impl Reservation {
 impl fmt::Debug for Reservation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Reservation")
-            .field("rate_limit", self.limit.name())
+            .field("rate_limit", self.target.name())
             .field("calls", &self.calls)
             .field("ready_at", &self.ready_at())
             .finish()

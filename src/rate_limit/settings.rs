@@ -17,11 +17,11 @@ const DEFAULT_MAX_WAIT: Duration = Duration::from_secs(1);
 /// The maximum of retries: a peer that asks for more is not obeyed to the letter.
 const DEFAULT_MAX_PAUSE: Duration = Duration::from_secs(30);
 /// The longest wait and the longest pause: a day, as of a `Retry-After`.
-const MAX_TIME: Duration = Duration::from_secs(86_400);
+pub(super) const MAX_TIME: Duration = Duration::from_secs(86_400);
 /// Within this time an empty bucket must be full again.
 const MAX_REFILL: Duration = Duration::from_secs(365 * 86_400);
 /// More could not be counted in ticks of 16 ns without an error of more than a percent.
-const MAX_RATE_PER_SECOND: f64 = 1_000_000.0;
+pub(super) const MAX_RATE_PER_SECOND: f64 = 1_000_000.0;
 
 /// The settings of a rate limit as plain values, for a file or a control plane.
 ///

@@ -7,7 +7,7 @@ use http::StatusCode;
 use crate::{
     call::{CallEnd, GrpcCode, Outcome, Rejection},
     guard::Head,
-    protocol::grpc_status_of,
+    protocol::{ResponseHead, WireFormat, grpc_status_of},
     retry_after::{RetryAfter, retry_after_of},
 };
 
@@ -16,18 +16,31 @@ type Pause = Option<Option<Duration>>;
 
 /// Returns the pause that a head asks for, if it says that there were too many calls.
 pub(super) fn pause_of_head(head: &Head<'_>) -> Pause {
-    // Most calls succeed. A rejection by this process, which a guard further in may have made, is no word of the peer.
-    if head.outcome != Outcome::Overload || head.extensions.get::<Rejection>().is_some() {
+    // Most calls succeed.
+    if head.outcome != Outcome::Overload {
         return None;
     }
-    let is_too_many = match head.wire.is_grpc() {
+    let response = ResponseHead {
+        status: head.status,
+        headers: head.headers,
+        extensions: head.extensions,
+    };
+    pause_of_response(response, head.wire)
+}
+
+/// Returns the pause that the head of a response asks for, likewise.
+#[inline]
+pub(super) fn pause_of_response(head: ResponseHead<'_>, wire: WireFormat) -> Pause {
+    let is_too_many = match wire.is_grpc() {
         true => grpc_status_of(head.headers) == Some(GrpcCode::RESOURCE_EXHAUSTED),
         false => head.status == StatusCode::TOO_MANY_REQUESTS,
     };
-    is_too_many.then(|| {
-        let asked = RetryAfter::from_headers(head.headers, SystemTime::now());
-        asked.and_then(as_pause)
-    })
+    // A rejection by this process, which a guard further in may have made, is no word of the peer.
+    if !is_too_many || head.extensions.get::<Rejection>().is_some() {
+        return None;
+    }
+    let asked = RetryAfter::from_headers(head.headers, SystemTime::now());
+    Some(asked.and_then(as_pause))
 }
 
 /// Returns the pause that the end of a call asks for: gRPC's trailers, or an error that means an overload.

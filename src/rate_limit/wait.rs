@@ -2,7 +2,6 @@ use std::{
     fmt,
     future::Future,
     pin::Pin,
-    sync::Arc,
     task::{Context, Poll, ready},
     time::Duration,
 };
@@ -10,7 +9,11 @@ use std::{
 use pin_project_lite::pin_project;
 use tokio::time::{Instant, Sleep, sleep_until};
 
-use super::{Reservation, shared::RateLimitShared};
+use super::{
+    Reservation,
+    target::LimitTarget,
+    wait_limit::{must_wait, reserve_in_time},
+};
 use crate::{
     call::Rejection, context::deadline, timeout::poll_sleep, util::poll::POLLED_AFTER_COMPLETION,
 };
@@ -20,7 +23,7 @@ pin_project! {
     /// polled. Dropped before it is ready, it puts the reservation back.
     #[must_use = "futures do nothing unless polled"]
     pub struct RateLimitWait {
-        limit: Arc<RateLimitShared>,
+        target: LimitTarget,
         calls: u32,
         max_wait: Duration,
         #[pin]
@@ -46,9 +49,9 @@ pin_project! {
 }
 
 impl RateLimitWait {
-    pub(super) fn new(limit: Arc<RateLimitShared>, calls: u32, max_wait: Duration) -> Self {
+    pub(super) fn new(target: LimitTarget, calls: u32, max_wait: Duration) -> Self {
         RateLimitWait {
-            limit,
+            target,
             calls,
             max_wait,
             state: WaitState::Unpolled,
@@ -63,17 +66,17 @@ impl Future for RateLimitWait {
         let mut this = self.project();
         if let WaitStateProj::Unpolled = this.state.as_mut().project() {
             let now = Instant::now();
-            let reserved = this
-                .limit
-                .reserve_in_time(now, *this.calls, *this.max_wait, deadline());
-            let grant = match reserved {
-                Ok(Some(grant)) if grant.wait > 0 => grant,
+            let (target, calls) = (&*this.target, *this.calls);
+            let reserve = |max_wait| target.reserve(now, calls, max_wait);
+            let metrics = &target.control().metrics;
+            let reserved = match reserve_in_time(now, *this.max_wait, deadline(), reserve) {
+                Ok(Some(reserved)) if must_wait(&reserved, metrics) => reserved,
                 result => {
                     this.state.set(WaitState::Done);
                     return Poll::Ready(result.map(drop));
                 }
             };
-            let reservation = Reservation::new(this.limit.clone(), Some(grant), *this.calls, now);
+            let reservation = Reservation::new(target.clone(), Some(reserved), calls, now);
             this.state.set(WaitState::Waiting {
                 sleep: sleep_until(reservation.ready_at()),
                 reservation: Some(reservation),
@@ -95,7 +98,7 @@ impl Future for RateLimitWait {
 impl fmt::Debug for RateLimitWait {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("RateLimitWait")
-            .field("rate_limit", self.limit.name())
+            .field("rate_limit", self.target.name())
             .field("calls", &self.calls)
             .field("max_wait", &self.max_wait)
             .finish_non_exhaustive()

@@ -21,7 +21,7 @@ use tower_keep::{
     fallback::Fallback,
     observe, operation,
     ops::health::{Check, Health},
-    rate_limit::RateLimit,
+    rate_limit::{KeyedRateLimit, RateLimit},
     retry::{Backoff, RetryLayer},
     testing::{Reply, Script, ScriptedBody},
     timeout::{Deadline, TimeLimit, TimeoutLayer},
@@ -235,6 +235,11 @@ pub async fn limit_rates() {
     limit.wait(Duration::from_secs(1)).await.expect("in time");
     let asks_to_wait: Script = Script::new([Reply::status(429)]);
     finish(limit.layer().client().layer(asks_to_wait), http("/orders")).await;
+    let keyed = KeyedRateLimit::builder(RateLimit::builder("tenants")).max_keys(1);
+    let keyed = keyed.build().expect("limits");
+    for key in 0..2 {
+        keyed.check(&key).expect("of the burst");
+    }
 }
 
 pub async fn check_health() {

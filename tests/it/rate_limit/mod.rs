@@ -14,6 +14,8 @@ mod clients;
 mod fields;
 mod guard;
 mod handle;
+mod keyed;
+mod layer;
 mod settings;
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -39,6 +41,11 @@ fn grpc_request() -> Request<ScriptedBody> {
     request.body(ScriptedBody::new()).expect("a request")
 }
 
+/// Returns a service that always replies so.
+fn always(reply: fn() -> Reply) -> Script {
+    Script::always(reply)
+}
+
 /// Makes one call through the layer, which the service replies to so.
 async fn call<L, B>(
     layer: &L,
@@ -49,6 +56,6 @@ where
     L: Layer<Script>,
     L::Service: Service<Request<ScriptedBody>, Response = Response<B>, Error: Into<BoxError>>,
 {
-    let service = layer.layer(Script::always(reply));
+    let service = layer.layer(always(reply));
     service.oneshot(request).await.map_err(Into::into)
 }

@@ -8,11 +8,11 @@ use tower_keep::{
     breaker::{KeyedBreaker, Switch},
     bulkhead::Bulkhead,
     call::{CallClock, CallEnd, ClassifyInput},
-    context::{Correlate, InheritContext, Propagate},
+    context::{Correlate, InheritContext, Propagate, TrustedProxies},
     fallback::{FailedCall, Fallback, FallbackLayer},
     guard::Admit,
     observe, operation,
-    rate_limit::{RateLimit, RateLimitFields},
+    rate_limit::{KeyedRateLimit, RateLimit, RateLimitFields, RateLimitLayer},
     retry::{AttemptResult, Retry, RetryDecision, RetryLayer, RetryPolicy},
     testing::{ReadyChecked, RecordingGuard, Reply, Script, ScriptedBody, contract},
     timeout::{Deadline, TimeoutLayer, Timeouts},
@@ -23,7 +23,7 @@ use tower_keep::{
 const HOUR: Duration = Duration::from_secs(3_600);
 
 /// All layers and guards: a new one fails the test below until its name is here and it has a test.
-const SIGNED: [&str; 19] = [
+const SIGNED: [&str; 21] = [
     "Bulkhead",
     "CircuitBreaker",
     "Correlate",
@@ -33,10 +33,12 @@ const SIGNED: [&str; 19] = [
     "IncludeReadinessLayer",
     "InheritContext",
     "KeyedGuard",
+    "KeyedRateLimitGuard",
     "Operation",
     "Option",
     "Propagate",
     "RateLimit",
+    "RateLimitLayer",
     "RecordingGuard",
     "RequestBodyLayer",
     "RetryLayer",
@@ -199,6 +201,26 @@ fn contract_rate_limit() {
             .build()
             .unwrap()
     });
+}
+
+#[test]
+fn contract_keyed_rate_limit() {
+    let keyed = || KeyedRateLimit::new("signed");
+    contract::check_guard(|| keyed().keyed_by_header(http::header::AUTHORIZATION));
+    contract::check_guard(|| keyed().keyed_by_client_address(TrustedProxies::none()));
+    contract::check_any_guard(|| keyed().keyed_by(|n: &u32| Some(n % 2)), || 7);
+    contract::check_any_guard(|| keyed().keyed_by_ref(|_: &u32| None::<&str>), || 7);
+}
+
+#[test]
+fn contract_rate_limit_that_waits() {
+    let limit = || RateLimit::new("signed");
+    let keyed = || KeyedRateLimit::new("signed").keyed_by_header(http::header::AUTHORIZATION);
+    contract::check_any(|| RateLimitLayer::any(limit()), || 7_u32);
+    contract::check_http(|| RateLimitLayer::server(limit()));
+    contract::check_http(|| RateLimitLayer::client(limit()));
+    contract::check_http(|| RateLimitLayer::grpc_client(limit()));
+    contract::check_http(|| RateLimitLayer::server(keyed()));
 }
 
 #[test]
