@@ -1,7 +1,8 @@
 //! The bucket of a limiter, which threads share without a lock.
 
 use super::{
-    gcra::{Denial, Grant, Quota},
+    RateAlgorithm,
+    quota::{Denial, Grant, Quota},
     ticks::{MAX_TICKS, TICK_BITS},
 };
 use crate::util::sync::atomic::{AtomicU64, Ordering};
@@ -16,8 +17,8 @@ const _: () = assert!(TICK_BITS + VERSION_BITS + COUNT_BITS == 64);
 /// The part of a bucket that changes with each admission, as one word.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Word {
-    /// The time at which the bucket is full again.
-    arrival: u64,
+    /// The state of the limit by its quota.
+    state: u64,
     /// The version of the quota that holds: another one for each change of settings.
     version: u64,
     /// The admissions, modulo 256.
@@ -28,7 +29,7 @@ impl Word {
     #[inline]
     fn unpack(bits: u64) -> Self {
         Word {
-            arrival: bits >> (VERSION_BITS + COUNT_BITS),
+            state: bits >> (VERSION_BITS + COUNT_BITS),
             version: (bits >> COUNT_BITS) & VERSION_MASK,
             count: bits & COUNT_MASK,
         }
@@ -36,10 +37,10 @@ impl Word {
 
     #[inline]
     fn pack(self) -> u64 {
-        debug_assert!(self.arrival <= MAX_TICKS);
+        debug_assert!(self.state <= MAX_TICKS);
         let version = self.version & VERSION_MASK;
         let count = self.count & COUNT_MASK;
-        self.arrival << (VERSION_BITS + COUNT_BITS) | version << COUNT_BITS | count
+        self.state << (VERSION_BITS + COUNT_BITS) | version << COUNT_BITS | count
     }
 }
 
@@ -47,29 +48,42 @@ impl Word {
 #[derive(Debug)]
 struct SharedQuota {
     interval: AtomicU64,
+    /// The algorithm in the two highest bits, and the capacity.
     capacity: AtomicU64,
 }
 
+const CAPACITY_BITS: u32 = 62;
+
 impl SharedQuota {
     fn new(quota: Quota) -> Self {
-        SharedQuota {
-            interval: AtomicU64::new(quota.interval),
-            capacity: AtomicU64::new(quota.capacity),
-        }
+        let shared = SharedQuota {
+            interval: AtomicU64::new(0),
+            capacity: AtomicU64::new(0),
+        };
+        shared.store(quota);
+        shared
     }
 
     // Released and acquired, so that a thread which reads a part of a later quota cannot swap in a word of before.
     #[inline]
     fn load(&self) -> Quota {
+        let bits = self.capacity.load(Ordering::Acquire);
         Quota {
+            algorithm: match bits >> CAPACITY_BITS {
+                0 => RateAlgorithm::Gcra,
+                1 => RateAlgorithm::FixedWindow,
+                _ => RateAlgorithm::SlidingWindow,
+            },
             interval: self.interval.load(Ordering::Acquire),
-            capacity: self.capacity.load(Ordering::Acquire),
+            capacity: bits & ((1 << CAPACITY_BITS) - 1),
         }
     }
 
     fn store(&self, quota: Quota) {
+        let algorithm = (quota.algorithm as u64) << CAPACITY_BITS;
         self.interval.store(quota.interval, Ordering::Release);
-        self.capacity.store(quota.capacity, Ordering::Release);
+        self.capacity
+            .store(algorithm | quota.capacity, Ordering::Release);
     }
 }
 
@@ -110,11 +124,11 @@ impl Bucket {
         let mut bits = self.word.load(Ordering::Acquire);
         loop {
             let word = Word::unpack(bits);
-            let decision = self.quota_of(word).take(word.arrival, now, cells, max_wait);
+            let decision = self.quota_of(word).take(word.state, now, cells, max_wait);
             let current = match decision {
                 Ok(grant) => {
                     let next = Word {
-                        arrival: grant.arrival,
+                        state: grant.state,
                         count: word.count + 1,
                         ..word
                     };
@@ -158,12 +172,11 @@ impl Bucket {
         let mut bits = self.word.load(Ordering::Acquire);
         loop {
             let word = Word::unpack(bits);
-            let cost = self.quota_of(word).interval * u64::from(cells);
-            if word.arrival != grant.arrival {
+            if word.state != grant.state {
                 return false;
             }
             let next = Word {
-                arrival: word.arrival.saturating_sub(cost),
+                state: self.quota_of(word).put_back(word.state, cells),
                 ..word
             };
             match self.swap(bits, next) {
@@ -176,23 +189,23 @@ impl Bucket {
     /// Empties the bucket, so that the next cell is there after the pause.
     pub(super) fn empty(&self, now: u64, pause: u64) {
         self.change(|word, quota| Word {
-            arrival: quota.empty(word.arrival, now, pause),
+            state: quota.empty(word.state, now, pause),
             ..word
         });
     }
 
     /// Fills the bucket.
     pub(super) fn fill(&self) {
-        self.change(|word, _| Word { arrival: 0, ..word });
+        self.change(|word, _| Word { state: 0, ..word });
     }
 
     /// Replaces the quota; as many cells are missing afterwards as before. One thread at a time may do so.
     pub(super) fn set_quota(&self, now: u64, quota: Quota) {
         let version = Word::unpack(self.word.load(Ordering::Acquire)).version;
-        // Nobody reads this one: it is that of the version before the present one, and of the next.
+        // That of the version before the present one: a thread that still reads it has a word of then, and does not succeed.
         self.quotas[((version + 1) & 1) as usize].store(quota);
         self.change(|word, before| Word {
-            arrival: before.convert(word.arrival, now, quota),
+            state: before.convert(word.state, now, quota),
             version: version + 1,
             ..word
         });
@@ -209,7 +222,7 @@ impl Bucket {
         }
     }
 
-    /// Returns when the bucket is full again, and its quota, which belong together.
+    /// Returns the state and its quota, which belong together.
     pub(super) fn read(&self) -> (u64, Quota) {
         let mut bits = self.word.load(Ordering::Acquire);
         loop {
@@ -217,7 +230,7 @@ impl Bucket {
             let quota = self.quota_of(word);
             let current = self.word.load(Ordering::Acquire);
             if Word::unpack(current).version == word.version {
-                return (word.arrival, quota);
+                return (word.state, quota);
             }
             bits = current;
         }
@@ -241,11 +254,8 @@ mod tests {
 
     use super::*;
 
-    fn quota(interval: u64, burst: u64) -> Quota {
-        Quota {
-            interval,
-            capacity: interval * burst,
-        }
+    fn quota(interval: u64, burst: u32) -> Quota {
+        Quota::new(RateAlgorithm::Gcra, interval, burst)
     }
 
     #[test]
@@ -256,9 +266,9 @@ mod tests {
             (1, 2, 3),
             (1 << 53, 1, 255),
         ] {
-            let (arrival, version, count) = word;
+            let (state, version, count) = word;
             let word = Word {
-                arrival,
+                state,
                 version,
                 count,
             };
@@ -311,9 +321,9 @@ mod tests {
         for (interval, burst, available) in [(50, 4, 1), (7, 10, 7), (7, 2, 0), (9, 4, 1)] {
             let quota = quota(interval, burst);
             bucket.set_quota(100, quota);
-            let (arrival, read) = bucket.read();
+            let (state, read) = bucket.read();
             assert_eq!(read, quota);
-            assert_eq!(quota.available(arrival, 100), available, "{quota:?}");
+            assert_eq!(quota.available(state, 100), available, "{quota:?}");
         }
         bucket.empty(100, 0);
         assert_eq!(bucket.take(100, 1, 0), Err(Denial::After(9)));
@@ -325,7 +335,7 @@ mod tests {
         /// However settings change, no more is admitted than each of them allows for its time.
         #[test]
         fn changes_of_the_quota_never_admit_more_than_the_larger_one_allows(
-            first in (1..20_u64, 1..6_u64), second in (1..20_u64, 1..6_u64), change_at in 0..200_u64,
+            first in (1..20_u64, 1..6_u32), second in (1..20_u64, 1..6_u32), change_at in 0..200_u64,
         ) {
             let (first, second) = (quota(first.0, first.1), quota(second.0, second.1));
             let bucket = Bucket::new(first);

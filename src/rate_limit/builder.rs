@@ -1,7 +1,7 @@
 use std::time::Duration;
 
 use super::{
-    RateLimit, RateLimitSettings,
+    RateAlgorithm, RateLimit, RateLimitSettings,
     fields::{FieldsConfig, RateLimitFields},
 };
 use crate::call::{ConfigError, Label};
@@ -75,6 +75,12 @@ impl RateLimitBuilder {
     /// after this. Has no effect on a server. At most a day. Default: 30 s, so that a faulty peer cannot stop all calls.
     pub fn max_pause(mut self, pause: impl Into<Option<Duration>>) -> Self {
         self.settings.max_pause = pause.into();
+        self
+    }
+
+    /// Sets how the limit counts: see [`RateAlgorithm`]. Default: [`Gcra`](RateAlgorithm::Gcra).
+    pub fn algorithm(mut self, algorithm: RateAlgorithm) -> Self {
+        self.settings.algorithm = algorithm;
         self
     }
 

@@ -8,8 +8,8 @@ use tokio::time::Instant;
 use super::{
     RateLimitBuilder, RateLimitSettings,
     fields::FieldsConfig,
-    gcra::{Denial, Quota},
     limit_metrics::{LimitEvent, LimitMetrics},
+    quota::{Denial, Quota},
     ticks::{duration, ticks, ticks_since},
 };
 use crate::{

@@ -4,7 +4,7 @@ use std::fmt::Write;
 
 use http::{HeaderMap, HeaderName, HeaderValue};
 
-use super::gcra::Quota;
+use super::quota::Quota;
 use super::ticks::{duration, ticks};
 use crate::call::Label;
 
@@ -57,8 +57,8 @@ impl FieldsConfig {
         }
     }
 
-    /// Adds the fields of a bucket that is full at this time.
-    pub(super) fn append(&self, headers: &mut HeaderMap, quota: Quota, arrival: u64, now: u64) {
+    /// Adds the fields of a limit in this state.
+    pub(super) fn append(&self, headers: &mut HeaderMap, quota: Quota, state: u64, now: u64) {
         let mut text = String::with_capacity(64);
         write_name(&mut text, self.policy.as_str());
         let name_len = text.len();
@@ -69,8 +69,8 @@ impl FieldsConfig {
         }
         append(headers, POLICY, &text);
         text.truncate(name_len);
-        let _ = write!(text, ";r={}", quota.available(arrival, now));
-        let next = quota.until_next(arrival, now);
+        let _ = write!(text, ";r={}", quota.available(state, now));
+        let next = quota.until_next(state, now);
         if next > 0 {
             let _ = write!(text, ";t={}", whole_seconds(next));
         }
@@ -109,17 +109,15 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
+    use crate::rate_limit::RateAlgorithm;
 
-    fn fields(name: &'static str, interval: Duration, burst: u64, taken: u64) -> [String; 2] {
+    fn fields(name: &'static str, interval: Duration, burst: u32, taken: u64) -> [String; 2] {
         let config = FieldsConfig {
             when: RateLimitFields::Always,
             policy: Label::from(name),
         };
         let interval = ticks(interval);
-        let quota = Quota {
-            interval,
-            capacity: interval * burst,
-        };
+        let quota = Quota::new(RateAlgorithm::Gcra, interval, burst);
         let mut headers = HeaderMap::new();
         config.append(&mut headers, quota, 1_000 + taken * interval, 1_000);
         [POLICY, LIMIT].map(|name| headers[name].to_str().expect("text").to_owned())

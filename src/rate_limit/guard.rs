@@ -87,9 +87,7 @@ impl RateLimitShared {
 
     #[cold]
     fn append_fields(&self, head: &mut Head<'_>) {
-        let (arrival, quota, now) = self.read(head.clock.now());
-        self.control
-            .fields
-            .append(head.headers, quota, arrival, now);
+        let (state, quota, now) = self.read(head.clock.now());
+        self.control.fields.append(head.headers, quota, state, now);
     }
 }

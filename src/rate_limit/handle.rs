@@ -3,7 +3,7 @@ use std::{fmt, sync::Arc, time::Duration};
 use tokio::time::Instant;
 
 use super::{
-    RateLimitBuilder, RateLimitSettings, RateLimitWait, Reservation, gcra::Quota,
+    RateLimitBuilder, RateLimitSettings, RateLimitWait, Reservation, quota::Quota,
     shared::RateLimitShared, target::LimitTarget,
 };
 use crate::{
@@ -208,8 +208,8 @@ impl RateLimit {
 
     /// Returns how many calls would be admitted now.
     pub fn available(&self) -> u64 {
-        let (arrival, quota, now) = self.shared.read(Instant::now());
-        quota.available(arrival, now)
+        let (state, quota, now) = self.shared.read(Instant::now());
+        quota.available(state, now)
     }
 
     /// Empties the limit: the next call is admitted after this time, or after that in which one call comes back, if that is

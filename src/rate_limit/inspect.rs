@@ -25,8 +25,8 @@ impl Inspect for RateLimitShared {
 
     /// Returns whether calls are admitted, rejected for now, or not limited at all.
     fn state(&self) -> &'static str {
-        let (arrival, quota, now) = self.read(Instant::now());
-        match quota.available(arrival, now) {
+        let (state, quota, now) = self.read(Instant::now());
+        match quota.available(state, now) {
             _ if self.control.is_disabled() => "disabled",
             0 => "limiting",
             _ => "admitting",
@@ -34,11 +34,11 @@ impl Inspect for RateLimitShared {
     }
 
     fn stats(&self, stats: &mut Stats) {
-        let (arrival, quota, now) = self.read(Instant::now());
+        let (state, quota, now) = self.read(Instant::now());
         let settings = self.control.settings();
         stats.number("rate_per_second", settings.rate_per_second());
         stats.count("burst", quota.burst());
-        stats.count("available", quota.available(arrival, now));
+        stats.count("available", quota.available(state, now));
         stats.count("admitted", self.admitted());
         for (name, event) in [
             ("rejected", LimitEvent::Rejected),

@@ -3,15 +3,12 @@
 use loom::thread;
 use std::sync::Arc;
 
-use super::{bucket::Bucket, gcra::Quota};
+use super::{RateAlgorithm, bucket::Bucket, quota::Quota};
 
 const INTERVAL: u64 = 10;
 
-fn quota(interval: u64, burst: u64) -> Quota {
-    Quota {
-        interval,
-        capacity: interval * burst,
-    }
+fn quota(interval: u64, burst: u32) -> Quota {
+    Quota::new(RateAlgorithm::Gcra, interval, burst)
 }
 
 fn model(test: impl Fn() + Sync + Send + 'static) {
@@ -53,8 +50,8 @@ fn threads_admit_by_one_quota_or_the_other_while_it_changes() {
         bucket.set_quota(0, fast);
         let admitted = take(&bucket, 1) + other.join().expect("no panic");
         assert_eq!(admitted, 2);
-        let (arrival, read) = bucket.read();
-        assert_eq!((arrival, read), (2 * INTERVAL, fast));
+        let (state, read) = bucket.read();
+        assert_eq!((state, read), (2 * INTERVAL, fast));
     });
 }
 

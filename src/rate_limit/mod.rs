@@ -28,6 +28,8 @@
 //! A call that was admitted stays counted, however it ends. Responses of a server have the fields `RateLimit-Policy` and
 //! `RateLimit`, those to rejected calls only or [all](RateLimitFields).
 //!
+//! Where others count otherwise, [`RateAlgorithm`] has fixed and sliding windows as well.
+//!
 //! # Waiting
 //!
 //! [`RateLimit::layer`] rejects what there is no room for. In a [`RateLimitLayer`] calls wait for
@@ -118,11 +120,13 @@
 //! # Ok::<_, tower_keep::ConfigError>(())
 //! ```
 
+mod algorithm;
 mod body;
 mod bucket;
 mod builder;
 mod control;
 mod fields;
+mod fixed_window;
 mod future;
 mod gcra;
 mod guard;
@@ -136,10 +140,12 @@ mod loom_tests;
 mod observer;
 mod operator_settings;
 mod permit;
+mod quota;
 mod reservation;
 mod service;
 mod settings;
 mod shared;
+mod sliding_window;
 mod target;
 mod ticks;
 mod too_many;
@@ -147,6 +153,7 @@ mod wait;
 mod wait_limit;
 mod wrap_body;
 
+pub use algorithm::RateAlgorithm;
 pub use body::RateLimitBody;
 pub use builder::RateLimitBuilder;
 pub use fields::RateLimitFields;

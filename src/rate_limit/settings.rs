@@ -1,13 +1,15 @@
 use std::time::Duration;
 
 use super::{
-    gcra::Quota,
-    ticks::{ticks, ticks_up},
+    RateAlgorithm,
+    quota::Quota,
+    sliding_window,
+    ticks::{duration, ticks, ticks_up},
 };
 use crate::{call::ConfigError, util::setting_changes::SettingChanges};
 
 #[cfg(feature = "serde")]
-use crate::util::setting_serde::{duration, optional_duration};
+use crate::util::setting_serde::{self, optional_duration};
 
 /// High enough for most services of one process, low enough that a loop that has run wild is noticed.
 const DEFAULT_RATE: f64 = 100.0;
@@ -59,14 +61,14 @@ pub struct RateLimitSettings {
     /// The number of calls in each [period](super::RateLimitBuilder::rate). Default: 100.
     pub rate: f64,
     /// The [period](super::RateLimitBuilder::rate) of the rate. Default: 1 s.
-    #[cfg_attr(feature = "serde", serde(with = "duration"))]
+    #[cfg_attr(feature = "serde", serde(with = "setting_serde::duration"))]
     pub period: Duration,
     /// The number of calls that may come [at once](super::RateLimitBuilder::burst). `None`, absent in a file, is the
     /// default: the rate, rounded up.
     #[cfg_attr(feature = "serde", serde(skip_serializing_if = "Option::is_none"))]
     pub burst: Option<u32>,
     /// The longest [wait](super::RateLimitBuilder::max_wait) of calls that wait instead of being rejected. Default: 1 s.
-    #[cfg_attr(feature = "serde", serde(with = "duration"))]
+    #[cfg_attr(feature = "serde", serde(with = "setting_serde::duration"))]
     pub max_wait: Duration,
     /// The longest [pause](super::RateLimitBuilder::max_pause) that a peer can ask for when it is called too often. `None`
     /// ignores peers. Default: 30 s.
@@ -74,6 +76,8 @@ pub struct RateLimitSettings {
     pub max_pause: Option<Duration>,
     /// `true` for [shadow mode](super::RateLimitBuilder::shadow). Default: `false`.
     pub shadow: bool,
+    /// The [algorithm](super::RateLimitBuilder::algorithm): in a file `gcra`, `fixed_window` or `sliding_window`. Default: `gcra`.
+    pub algorithm: RateAlgorithm,
 }
 
 impl RateLimitSettings {
@@ -135,7 +139,23 @@ impl RateLimitSettings {
                 return invalid(field, format!("{time:?}"), "at most a day".to_owned());
             }
         }
-        Ok(Quota { interval, capacity })
+        let quota = Quota {
+            algorithm: self.algorithm,
+            interval,
+            capacity,
+        };
+        if self.algorithm == RateAlgorithm::SlidingWindow {
+            if quota.burst() > sliding_window::MAX_BURST {
+                let expected = "1 to 4095 with a sliding window".to_owned();
+                return invalid("burst", burst.to_string(), expected);
+            }
+            if capacity < ticks(Duration::from_secs(1)) {
+                let window = format!("a window of {:?}", duration(capacity));
+                let expected = "one whose windows, burst / rate, are a second or longer";
+                return invalid("algorithm", window, expected.to_owned());
+            }
+        }
+        Ok(quota)
     }
 
     /// Returns what differs from these settings in others.
@@ -148,6 +168,7 @@ impl RateLimitSettings {
             max_wait,
             max_pause,
             shadow,
+            algorithm,
         } = self;
         let mut changes = SettingChanges::default();
         changes.compare("rate", rate, &to.rate);
@@ -156,6 +177,8 @@ impl RateLimitSettings {
         changes.compare("max_wait", max_wait, &to.max_wait);
         changes.compare_optional("max_pause", "off", max_pause, &to.max_pause);
         changes.compare("shadow", shadow, &to.shadow);
+        let [from, to] = [algorithm, &to.algorithm].map(|it| it.as_str());
+        changes.compare("algorithm", &from, &to);
         changes
     }
 }
@@ -169,6 +192,7 @@ impl Default for RateLimitSettings {
             max_wait: DEFAULT_MAX_WAIT,
             max_pause: Some(DEFAULT_MAX_PAUSE),
             shadow: false,
+            algorithm: RateAlgorithm::default(),
         }
     }
 }
@@ -272,9 +296,11 @@ mod tests {
             max_wait: Duration::ZERO,
             max_pause: None,
             shadow: true,
+            algorithm: RateAlgorithm::FixedWindow,
         };
         let text = "rate: 100.0 -> 5.0, period: 1s -> 60s, burst: default -> 7, \
-                    max_wait: 1s -> 0ns, max_pause: 30s -> off, shadow: false -> true";
+                    max_wait: 1s -> 0ns, max_pause: 30s -> off, shadow: false -> true, \
+                    algorithm: \"gcra\" -> \"fixed_window\"";
         assert_eq!(before.changes(&after).text(), text);
     }
 }

@@ -6,7 +6,7 @@ use super::{
     RateLimitBuilder, RateLimitSettings,
     bucket::Bucket,
     control::{LimitControl, later},
-    gcra::{Denial, Quota},
+    quota::{Denial, Quota},
     target::Reserved,
     ticks::{duration, ticks},
 };
@@ -85,8 +85,8 @@ impl RateLimitShared {
         if self.control.rejects_nothing() {
             return Rejects::None;
         }
-        let (arrival, quota, ticks) = self.read(now);
-        match quota.take(arrival, ticks, 1, 0) {
+        let (state, quota, ticks) = self.read(now);
+        match quota.take(state, ticks, 1, 0) {
             Ok(_) => {
                 self.is_limiting.store(false, Ordering::Relaxed);
                 Rejects::None
@@ -121,10 +121,10 @@ impl RateLimitShared {
         self.control.signal.wake();
     }
 
-    /// Returns when the bucket is full again, its quota, and the time.
+    /// Returns the state, its quota, and the time.
     pub(super) fn read(&self, now: Instant) -> (u64, Quota, u64) {
-        let (arrival, quota) = self.bucket.read();
-        (arrival, quota, self.control.ticks(now))
+        let (state, quota) = self.bucket.read();
+        (state, quota, self.control.ticks(now))
     }
 
     pub(super) fn admitted(&self) -> u64 {

@@ -3,7 +3,7 @@ use std::{sync::Arc, time::Duration};
 use http::HeaderMap;
 use tokio::time::Instant;
 
-use super::{control::LimitControl, gcra::Grant, keyed::KeyedShared, shared::RateLimitShared};
+use super::{control::LimitControl, keyed::KeyedShared, quota::Grant, shared::RateLimitShared};
 use crate::call::{Label, Rejection};
 
 /// The bucket that a call takes from.
@@ -76,10 +76,10 @@ impl LimitTarget {
 
     /// Adds the fields of the bucket to the head of a response.
     pub(super) fn append_fields(&self, headers: &mut HeaderMap, now: Instant) {
-        let (arrival, quota, now) = match &self.0 {
+        let (state, quota, now) = match &self.0 {
             LimitBucket::Single(limit) => limit.read(now),
             LimitBucket::Key(limit, hash) => limit.read(*hash, now),
         };
-        self.control().fields.append(headers, quota, arrival, now);
+        self.control().fields.append(headers, quota, state, now);
     }
 }

@@ -107,8 +107,8 @@ impl<S> Guard for KeyedRateLimitGuard<S> {
         if permit.is_server {
             let fields = &self.shared.control.fields;
             if fields.has(permit.is_rejected) && !head.wire.is_grpc() {
-                let (arrival, quota, now) = self.shared.read(hash, head.clock.now());
-                fields.append(head.headers, quota, arrival, now);
+                let (state, quota, now) = self.shared.read(hash, head.clock.now());
+                fields.append(head.headers, quota, state, now);
             }
         } else if let Some(pause) = pause_of_head(head) {
             permit.has_emptied = true;

@@ -199,8 +199,8 @@ impl KeyedRateLimit {
     /// Returns how many calls of a key would be admitted now.
     pub fn available<Q: Hash + ?Sized>(&self, key: &Q) -> u64 {
         let hash = self.shared.hash(key);
-        let (arrival, quota, now) = self.shared.read(hash, Instant::now());
-        quota.available(arrival, now)
+        let (state, quota, now) = self.shared.read(hash, Instant::now());
+        quota.available(state, now)
     }
 
     /// Returns the number of keys that have a place.

@@ -4,12 +4,9 @@ use loom::thread;
 use std::sync::Arc;
 
 use super::table::KeyTable;
-use crate::rate_limit::gcra::Quota;
+use crate::rate_limit::{RateAlgorithm, quota::Quota};
 
-const QUOTA: Quota = Quota {
-    interval: 10,
-    capacity: 10,
-};
+const QUOTA: Quota = Quota::new(RateAlgorithm::Gcra, 10, 1);
 
 /// Two threads with two keys of different shards, and a place for one of them.
 #[test]

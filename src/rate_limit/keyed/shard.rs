@@ -1,30 +1,30 @@
 //! The keys of one shard, under its lock: pure, and given the time.
 
 use super::{capacity::KeyCapacity, key_map::KeyMap};
-use crate::rate_limit::gcra::{Denial, Grant, Quota};
+use crate::rate_limit::quota::{Denial, Grant, Quota};
 
 /// The time between two sweeps for new keys for which there is no room, in ticks: 0.1 s. A sweep looks at all keys of the
 /// shard, and a flood of new keys must not make each of them pay for that.
 const SWEEP_PAUSE: u64 = 100_000_000 / 16;
 
-/// The state of one key, packed since there may be millions: when its bucket is full again, and in the lowest bit whether it
-/// has come back after that, which no key of a flood does.
+/// The state of one key, packed since there may be millions: that of its limit, and in the lowest bit whether the key has come back
+/// after its limit was full again, which no key of a flood does.
 #[derive(Clone, Copy, Debug)]
 struct KeyState(u64);
 
 impl KeyState {
-    fn new(arrival: u64) -> Self {
-        KeyState(arrival << 1)
+    fn new(limit: u64) -> Self {
+        KeyState(limit << 1)
     }
 
     #[inline]
-    fn arrival(self) -> u64 {
+    fn limit(self) -> u64 {
         self.0 >> 1
     }
 
     #[inline]
-    fn with_arrival(self, arrival: u64) -> Self {
-        KeyState((arrival << 1) | (self.0 & 1))
+    fn with_limit(self, limit: u64) -> Self {
+        KeyState((limit << 1) | (self.0 & 1))
     }
 
     #[inline]
@@ -83,12 +83,15 @@ impl Shard {
     ) -> KeyDecision {
         if let Some(bits) = self.keys.get_mut(hash) {
             let mut state = KeyState(*bits);
-            if !state.is_established() && state.arrival() <= now && capacity.establish() {
+            if !state.is_established()
+                && self.quota.full_at(state.limit(), now) <= now
+                && capacity.establish()
+            {
                 state = state.established();
             }
-            let decision = self.quota.take(state.arrival(), now, cells, max_wait);
+            let decision = self.quota.take(state.limit(), now, cells, max_wait);
             if let Ok(grant) = decision {
-                state = state.with_arrival(grant.arrival);
+                state = state.with_limit(grant.state);
                 self.admitted += 1;
             }
             *bits = state.0;
@@ -100,8 +103,9 @@ impl Shard {
             Ok(grant) if cells == 0 => KeyDecision::Own(Ok(grant)),
             Ok(_) if !self.make_room(now, capacity) => KeyDecision::NoRoom,
             Ok(grant) => {
-                self.keys.insert(hash, KeyState::new(grant.arrival).0);
-                let can_go_at = grant.arrival.max(self.last_sweep + SWEEP_PAUSE);
+                self.keys.insert(hash, KeyState::new(grant.state).0);
+                let full_at = self.quota.full_at(grant.state, now);
+                let can_go_at = full_at.max(self.last_sweep + SWEEP_PAUSE);
                 self.next_sweep = self.next_sweep.min(can_go_at);
                 self.admitted += 1;
                 KeyDecision::Own(Ok(grant))
@@ -128,13 +132,14 @@ impl Shard {
     /// Removes the keys whose bucket has been full for long; with `is_full`, those that never came back at once.
     fn sweep(&mut self, now: u64, is_full: bool, capacity: &KeyCapacity) {
         let idle_time = capacity.idle_time();
+        let quota = self.quota;
         let kept_until = |bits: u64| {
             let state = KeyState(bits);
             let keep_for = match is_full && !state.is_established() {
                 true => 0,
                 false => idle_time,
             };
-            state.arrival() + keep_for
+            quota.full_at(state.limit(), now) + keep_for
         };
         let (mut gone, mut gone_established, mut next) = (0, 0, u64::MAX);
         for bits in self.keys.values() {
@@ -166,11 +171,10 @@ impl Shard {
     /// Puts back what a grant took, if nothing was taken after it.
     pub(super) fn put_back(&mut self, hash: u64, grant: Grant, cells: u32) {
         if let Some(bits) = self.keys.get_mut(hash)
-            && KeyState(*bits).arrival() == grant.arrival
+            && KeyState(*bits).limit() == grant.state
         {
-            let cost = self.quota.interval * u64::from(cells);
-            let arrival = grant.arrival.saturating_sub(cost);
-            *bits = KeyState(*bits).with_arrival(arrival).0;
+            let before = self.quota.put_back(grant.state, cells);
+            *bits = KeyState(*bits).with_limit(before).0;
         }
     }
 
@@ -178,8 +182,8 @@ impl Shard {
     pub(super) fn empty(&mut self, hash: u64, now: u64, pause: u64) {
         if let Some(bits) = self.keys.get_mut(hash) {
             let state = KeyState(*bits);
-            let arrival = self.quota.empty(state.arrival(), now, pause);
-            *bits = state.with_arrival(arrival).0;
+            let limit = self.quota.empty(state.limit(), now, pause);
+            *bits = state.with_limit(limit).0;
         }
     }
 
@@ -187,17 +191,17 @@ impl Shard {
     pub(super) fn set_quota(&mut self, now: u64, quota: Quota) {
         for bits in self.keys.values_mut() {
             let state = KeyState(*bits);
-            let arrival = self.quota.convert(state.arrival(), now, quota);
-            *bits = state.with_arrival(arrival).0;
+            let limit = self.quota.convert(state.limit(), now, quota);
+            *bits = state.with_limit(limit).0;
         }
         self.quota = quota;
         self.next_sweep = 0;
     }
 
-    /// Returns when the bucket of a key is full again, and the quota.
+    /// Returns the state of the limit of a key, and the quota.
     pub(super) fn read(&self, hash: u64) -> (Option<u64>, Quota) {
         let state = self.keys.get(hash).map(KeyState);
-        (state.map(KeyState::arrival), self.quota)
+        (state.map(KeyState::limit), self.quota)
     }
 
     /// Removes all keys.
@@ -226,11 +230,9 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::rate_limit::RateAlgorithm;
 
-    const QUOTA: Quota = Quota {
-        interval: 10,
-        capacity: 20,
-    };
+    const QUOTA: Quota = Quota::new(RateAlgorithm::Gcra, 10, 2);
     /// Longer than many sweeps.
     const IDLE: u64 = 20 * SWEEP_PAUSE;
 
@@ -337,7 +339,7 @@ mod tests {
                 let arrival = model.entry(key).or_insert(0);
                 let expected = QUOTA.take(*arrival, now, cells, 15);
                 if let Ok(grant) = expected {
-                    *arrival = grant.arrival;
+                    *arrival = grant.state;
                 }
                 let decision = shard.take(key, now, cells, 15, &capacity);
                 prop_assert_eq!(decision, KeyDecision::Own(expected));

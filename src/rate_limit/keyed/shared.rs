@@ -6,8 +6,8 @@ use super::table::KeyTable;
 use crate::{
     call::{Label, Rejection},
     rate_limit::{
-        RateLimitBuilder, RateLimitSettings, control::LimitControl, gcra::Quota,
-        limit_metrics::LimitEvent, target::Reserved, ticks::ticks,
+        RateLimitBuilder, RateLimitSettings, control::LimitControl, limit_metrics::LimitEvent,
+        quota::Quota, target::Reserved, ticks::ticks,
     },
 };
 
@@ -104,10 +104,10 @@ impl KeyedShared {
         }
     }
 
-    /// Returns when the bucket of a key is full again, its quota, and the time.
+    /// Returns the state of the limit of a key, its quota, and the time.
     pub(in crate::rate_limit) fn read(&self, hash: u64, now: Instant) -> (u64, Quota, u64) {
-        let (arrival, quota) = self.table.read(hash);
-        (arrival, quota, self.control.ticks(now))
+        let (state, quota) = self.table.read(hash);
+        (state, quota, self.control.ticks(now))
     }
 
     pub(super) fn apply(

@@ -10,7 +10,7 @@ use super::{
 use crate::{
     rate_limit::{
         bucket::Bucket,
-        gcra::{Denial, Grant, Quota},
+        quota::{Denial, Grant, Quota},
         target::Reserved,
     },
     util::{
@@ -106,10 +106,10 @@ impl KeyTable {
         self.for_each(|shard| shard.set_quota(now, quota));
     }
 
-    /// Returns when the bucket of a key is full again, and its quota. That of a key without a place is full.
+    /// Returns the state of the limit of a key, and its quota. That of a key without a place is full.
     pub(super) fn read(&self, hash: u64) -> (u64, Quota) {
-        let (arrival, quota) = self.lock(hash).read(hash);
-        (arrival.unwrap_or(0), quota)
+        let (state, quota) = self.lock(hash).read(hash);
+        (state.unwrap_or(0), quota)
     }
 
     /// Removes all keys, so that all buckets are full.

@@ -17,6 +17,7 @@ mod handle;
 mod keyed;
 mod layer;
 mod settings;
+mod windows;
 
 const SECOND: Duration = Duration::from_secs(1);
 
