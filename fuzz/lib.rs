@@ -11,6 +11,9 @@ pub mod exchange;
 #[path = "../tests/it/parsers/breaker_key.rs"]
 pub mod breaker_key;
 
+#[path = "../tests/it/parsers/requested_faults.rs"]
+pub mod requested_faults;
+
 #[path = "../tests/it/parsers/forwarded.rs"]
 pub mod forwarded;
 

@@ -9,6 +9,7 @@
 //! | How do I switch a layer off? | [`feature_flags`] |
 //! | How do I read settings from a file, and change them later? | [`settings`] |
 //! | How do I run it with its operations console? | [`operations`] |
+//! | How do I rehearse an outage? | [`game_day`] |
 //! | What if it does not compile, hangs or is counted otherwise? | [`troubleshooting`] |
 //! | What are the equivalents of tower-http's layers? | [`from_tower_http`] |
 //! | And those of tower-resilience's? | [`from_tower_resilience`] |
@@ -21,6 +22,8 @@ pub mod feature_flags {}
 pub mod from_tower_http {}
 #[doc = include_str!("../docs/guide/from_tower_resilience.md")]
 pub mod from_tower_resilience {}
+#[doc = include_str!("../docs/guide/game_day.md")]
+pub mod game_day {}
 #[doc = include_str!("../docs/guide/operations.md")]
 pub mod operations {}
 #[doc = include_str!("../docs/guide/settings.md")]

@@ -38,6 +38,7 @@
 //! * [What about web sockets?](guide::upgrades)
 //! * [How do I switch a layer off?](guide::feature_flags)
 //! * [How do I see it live?](guide::operations)
+//! * [How do I rehearse an outage?](guide::game_day)
 //! * [It does not compile, it hangs, it is counted otherwise](guide::troubleshooting)
 //! * [I come from tower-http](guide::from_tower_http), [from tower-resilience](guide::from_tower_resilience)
 //! * [Where do metrics go?](track#metrics) [And traces?](track#traces)
@@ -57,8 +58,9 @@
 //! | [`timeout`] | time limits and deadlines |
 //! | [`rate_limit`] | at most so many calls per time, also for each caller |
 //! | [`fallback`] | an alternative response when a call fails |
+//! | [`chaos`] | faults that are injected on purpose: errors, responses, latency, hangs, panics, bodies |
 //! | [`all_metrics`] | the list of all metrics with their labels; without a recorder they are dropped |
-//! | [`registry`] | state and statistics of every breaker, bulkhead, retry, fallback, time limit and rate limit of the process |
+//! | [`registry`] | state and statistics of every breaker, bulkhead, retry, fallback, time limit, rate limit and chaos of the process |
 //! | [`guard`] | guards, and the one service that serves them all |
 //! | [`protocol`] | how calls are read, classified and rejected: plain services, servers, clients, gRPC clients |
 //! | [`call`] | shared types: outcome and evidence, rejections, how a call ended |
@@ -70,10 +72,10 @@
 //! Outermost first.
 //!
 //! * On a server: context, tracking, [deadline](timeout::Deadline), [rate limits](rate_limit) and other guards that reject, the
-//!   time limit, the service.
+//!   time limit, chaos, the service.
 //! * On a client: tracking of the logical call (optional, since that of the attempts counts every request that is sent),
 //!   fallback, total time limit, bulkhead, retry, breaker, rate limit, tracking of the attempt and propagation, the attempt's time limit,
-//!   transport.
+//!   chaos, transport.
 //!
 //! In axum, `Router::layer` puts the *last* call outermost. One [`GuardLayer`] over a pair of guards is cheaper than one
 //! layer per guard, and log events of the second guard carry the IDs set by the first.
@@ -105,6 +107,7 @@ pub mod all_metrics {}
 pub mod breaker;
 pub mod bulkhead;
 pub mod call;
+pub mod chaos;
 pub mod context;
 pub mod errors;
 pub mod fallback;

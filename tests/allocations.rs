@@ -15,6 +15,7 @@ use tower_keep::{
     CircuitBreaker, Context, GuardLayer,
     breaker::KeyedBreaker,
     call::CallClock,
+    chaos::{Chaos, ChaosLayer},
     fallback::{FailedCall, Fallback, FallbackLayer},
     guard::Admit,
     protocol::Client,
@@ -304,6 +305,23 @@ fn stack_of_retry_breaker_timeout_does_not_allocate() {
         .layer(breaker.layer().any())
         .layer(TimeoutLayer::any(HOUR))
         .service(service_fn(seven));
+    assert_eq!(allocations(|| ask(&mut service)), 0.0);
+}
+
+#[test]
+fn chaos_that_is_off_or_leaves_a_call_alone_does_not_allocate() {
+    let chaos = Chaos::builder("costs").error_rate(1.0).build().unwrap();
+    let mut service = ChaosLayer::any(&chaos).layer(service_fn(seven));
+    assert_eq!(allocations(|| ask(&mut service)), 0.0);
+    assert_eq!(allocations(|| ask(&mut service.clone())), 0.0);
+    let mut bare = service_fn(answer::<Full<Bytes>>);
+    let mut client = ChaosLayer::client(&chaos).layer(bare);
+    let with = allocations(|| exchange(&mut client, order()));
+    assert_eq!(with, allocations(|| exchange(&mut bare, order())));
+    chaos.enable();
+    let mut service = ChaosLayer::any(&chaos)
+        .only(|n| *n != 7)
+        .layer(service_fn(seven));
     assert_eq!(allocations(|| ask(&mut service)), 0.0);
 }
 

@@ -55,7 +55,7 @@ impl Inspect for BreakerShared {
     }
 
     fn actions(&self) -> &'static [GuardAction] {
-        &GuardAction::ALL
+        &ACTIONS
     }
 
     fn act(&self, action: GuardAction) {
@@ -65,6 +65,8 @@ impl Inspect for BreakerShared {
             GuardAction::Reset => self.update(|machine| machine.reset(Instant::now())),
             GuardAction::ShadowOn => self.set_shadow(true),
             GuardAction::ShadowOff => self.set_shadow(false),
+            // A breaker is on unless it is disabled.
+            GuardAction::Enable => {}
         }
     }
 
@@ -79,6 +81,14 @@ impl Inspect for BreakerShared {
         }
     }
 }
+
+const ACTIONS: [GuardAction; 5] = [
+    GuardAction::ForceOpen,
+    GuardAction::Disable,
+    GuardAction::Reset,
+    GuardAction::ShadowOn,
+    GuardAction::ShadowOff,
+];
 
 /// Returns the text of the stat `mode`.
 pub(super) fn mode(is_shadow: bool) -> &'static str {
@@ -109,6 +119,6 @@ mod tests {
         }
         let all = registry::snapshots();
         let own = all.iter().find(|guard| guard.name() == breaker.name());
-        assert_eq!(own.expect("registered").actions(), GuardAction::ALL);
+        assert_eq!(own.expect("registered").actions(), ACTIONS);
     }
 }

@@ -112,7 +112,6 @@ use respond::WrapGuarded;
 pub(crate) use scope::enter_scope;
 pub use service::{Guarded, assert_service};
 pub use signal::ReadySignal;
-#[cfg(test)]
 pub(crate) use signal::SignalWaiter;
 use stack::GuardStack;
 

@@ -1,9 +1,12 @@
 use std::{sync::OnceLock, time::Duration};
 
-use super::{Pipeline, error_classifier::ErrorClassifier, shared::PipelineShared};
+use super::{
+    Pipeline, error_classifier::ErrorClassifier, injected::PipelineFaults, shared::PipelineShared,
+};
 use crate::{
     breaker::{CircuitBreaker, CircuitBreakerBuilder},
     call::{ClassifyOutput, ConfigError, Label},
+    chaos::{Chaos, InjectedFault},
     fallback::{Fallback, FallbackBuilder},
     operation::Operation,
     retry::{Retry, RetryBuilder},
@@ -20,6 +23,7 @@ pub struct PipelineBuilder {
     retry: Option<Result<Retry, ConfigError>>,
     breaker: Option<Result<CircuitBreaker, ConfigError>>,
     attempt_limit: Option<Duration>,
+    faults: PipelineFaults,
     classify_error: Option<ErrorClassifier>,
 }
 
@@ -33,6 +37,7 @@ impl PipelineBuilder {
             retry: None,
             breaker: None,
             attempt_limit: None,
+            faults: PipelineFaults::default(),
             classify_error: None,
         }
     }
@@ -194,6 +199,54 @@ impl PipelineBuilder {
         self
     }
 
+    /// Injects faults into the attempts, inside of all other parts: see [`chaos`](crate::chaos). Whether that happens is decided
+    /// by the chaos, which is off at first. Default: no chaos.
+    ///
+    /// A fault that is an error becomes one of the work: by itself where the error of the work is a
+    /// [`BoxError`](crate::BoxError), an `io::Error`, a `String`, an [`InjectedFault`] or a `tonic::Status`, else by
+    /// [`chaos_error`](Self::chaos_error). Where that is not set it is skipped, and counted.
+    ///
+    /// ```
+    /// use tower_keep::{Pipeline, chaos::Chaos};
+    ///
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), tower_keep::BoxError> {
+    /// let chaos = Chaos::builder("db").error_rate(1.0).build()?;
+    /// let pipeline = Pipeline::builder("db").breaker(|breaker| breaker).chaos(&chaos).build()?;
+    /// chaos.enable();
+    /// let error = pipeline.run(async || Ok::<u32, std::io::Error>(7)).await.unwrap_err();
+    /// assert_eq!(error.to_string(), r#"fault injected by chaos "db": error"#);
+    /// # Ok(()) }
+    /// ```
+    #[must_use]
+    pub fn chaos(mut self, chaos: &Chaos) -> Self {
+        self.faults.chaos = Some(chaos.clone());
+        self
+    }
+
+    /// Sets what makes an error of the work out of a fault, where the error of the work is of this type.
+    ///
+    /// Default: nothing, except for the types that [`chaos`](Self::chaos) names.
+    ///
+    /// ```
+    /// use tower_keep::{Pipeline, chaos::{Chaos, InjectedFault}};
+    ///
+    /// #[derive(Debug)]
+    /// enum DbError { Lost, NotFound }
+    ///
+    /// let chaos = Chaos::new("db");
+    /// let pipeline = Pipeline::builder("db").chaos(&chaos).chaos_error(|_| DbError::Lost).build()?;
+    /// # let _ = (pipeline, DbError::NotFound);
+    /// # Ok::<_, tower_keep::ConfigError>(())
+    /// ```
+    #[must_use]
+    pub fn chaos_error<E: 'static>(
+        mut self,
+        error: impl Fn(InjectedFault) -> E + Send + Sync + 'static,
+    ) -> Self {
+        self.faults.set_error(error);
+        self
+    }
+
     /// Sets what errors of this type mean, for all parts: an [`Outcome`](crate::Outcome) or a [`ClassifyOutput`].
     ///
     /// A `ClientError` is not retried, does not count for the breaker, and is no error in metrics and logs. A closure that
@@ -256,6 +309,7 @@ impl PipelineBuilder {
             retry: self.retry.transpose()?,
             breaker: self.breaker.transpose()?,
             attempt_limit,
+            faults: self.faults,
             classify_error: self.classify_error,
         }))
     }

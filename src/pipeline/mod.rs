@@ -16,6 +16,7 @@
 //! | [retry](PipelineBuilder::retry) | makes further attempts after failures, within a budget |
 //! | [breaker](PipelineBuilder::breaker) | rejects attempts while the circuit is open; such an attempt is not retried unless [configured](crate::retry::RetryBuilder::retry_rejections) |
 //! | [attempt limit](PipelineBuilder::attempt_limit) | ends one attempt, which counts as a failure for the breaker and is retried |
+//! | [chaos](PipelineBuilder::chaos) | injects faults into attempts, to rehearse an outage; off until it is switched on |
 //!
 //! The result of each attempt is classified once, and all parts agree on the outcome:
 //!
@@ -143,6 +144,7 @@ mod error_classifier;
 mod fallback;
 mod future;
 mod handle;
+mod injected;
 mod lent_work;
 mod run;
 mod shared;

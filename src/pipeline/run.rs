@@ -113,8 +113,8 @@ impl<F, E, C> PipelineRun<F, E, C> {
         C: Fn(&Result<T, E>) -> Option<ClassifyOutput>,
     {
         let result = match &parts.attempt_limit {
-            None => (self.work)().await,
-            Some(limit) => match limit.run((self.work)()).await {
+            None => parts.faults.run((self.work)()).await,
+            Some(limit) => match limit.run(parts.faults.run((self.work)())).await {
                 Ok(result) => result,
                 Err(elapsed) => return Err(Classified::timed_out(elapsed, self.as_error)),
             },

@@ -1,6 +1,6 @@
 use std::sync::OnceLock;
 
-use super::error_classifier::ErrorClassifier;
+use super::{error_classifier::ErrorClassifier, injected::PipelineFaults};
 use crate::{
     breaker::CircuitBreaker, call::Label, fallback::Fallback, operation::Operation, retry::Retry,
     timeout::TimeLimit,
@@ -17,6 +17,7 @@ pub(super) struct PipelineShared {
     pub(super) retry: Option<Retry>,
     pub(super) breaker: Option<CircuitBreaker>,
     pub(super) attempt_limit: Option<TimeLimit>,
+    pub(super) faults: PipelineFaults,
     pub(super) classify_error: Option<ErrorClassifier>,
 }
 

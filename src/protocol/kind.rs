@@ -3,7 +3,9 @@ use std::borrow::Borrow;
 use bytes::Bytes;
 use http::Response;
 
-use super::{HttpExchange, LocalFailure, Side, sealed};
+use super::{
+    HttpExchange, InjectedFailure, LocalFailure, Side, local_response::injected_response, sealed,
+};
 use crate::call::{BoxError, Rejection};
 
 /// The differences of the HTTP protocols. Implemented by the three kinds of this module and by no other type.
@@ -93,10 +95,16 @@ impl<E: Into<BoxError>> HttpKindFor<E> for ClientKind {
         call.wrap_error(error)
     }
     fn local_response(
-        _: &HttpExchange,
+        call: &HttpExchange,
         why: LocalFailure<'_, Box<Rejection>>,
     ) -> Result<Response<Bytes>, BoxError> {
-        Err(why.into_error())
+        match why {
+            LocalFailure::Injected(InjectedFailure {
+                response: Some(status),
+                ..
+            }) => Ok(injected_response(call, status)),
+            why => Err(why.into_error()),
+        }
     }
 }
 
@@ -130,7 +138,24 @@ impl<E: Into<BoxError>> HttpKindFor<E> for GrpcClientKind {
             // The caller finds the rejection in the status: tonic drops the extensions of a response.
             #[cfg(feature = "tonic")]
             LocalFailure::Rejected(rejection) => Err(tonic::Status::from(rejection).into()),
+            LocalFailure::Injected(InjectedFailure {
+                response: None,
+                error,
+            }) => Err(lost_connection(error)),
             why => Ok(why.into_response(call)),
         }
     }
+}
+
+/// Returns the error of a channel whose connection is lost.
+#[cfg(feature = "tonic")]
+fn lost_connection(error: BoxError) -> BoxError {
+    let mut status = tonic::Status::unavailable("the connection was lost");
+    status.set_source(error.into());
+    status.into()
+}
+
+#[cfg(not(feature = "tonic"))]
+fn lost_connection(error: BoxError) -> BoxError {
+    error
 }

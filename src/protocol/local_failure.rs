@@ -1,11 +1,11 @@
 use bytes::Bytes;
-use http::Response;
+use http::{Response, StatusCode};
 
 use super::{
     HttpExchange,
-    local_response::{panic_response, rejection_response, timeout_response},
+    local_response::{injected_response, panic_response, rejection_response, timeout_response},
 };
-use crate::call::{BoxError, Elapsed, Rejection};
+use crate::call::{BoxError, Elapsed, GrpcCode, Rejection};
 
 /// A failure of this process, to which it responds in the service's place. `R` is a rejection as the protocol hands it on.
 #[derive(Debug)]
@@ -16,6 +16,25 @@ pub enum LocalFailure<'a, R> {
     TimedOut(Elapsed),
     /// The service panicked, with this message.
     Panicked(&'a str),
+    /// The call fails on purpose, as a service that fails would make it.
+    Injected(InjectedFailure),
+}
+
+/// A failure on purpose.
+#[derive(Debug)]
+pub struct InjectedFailure {
+    /// The error, where a failure is one.
+    pub(crate) error: BoxError,
+    /// The status and the code of the response, where a failure is one; `None` for a failure without a response.
+    pub(crate) response: Option<(StatusCode, GrpcCode)>,
+}
+
+impl InjectedFailure {
+    /// Returns status and code of the response. Where the caller must have one, that of a failure without is a handler's.
+    fn status(&self) -> (StatusCode, GrpcCode) {
+        let failed = (StatusCode::INTERNAL_SERVER_ERROR, GrpcCode::INTERNAL);
+        self.response.unwrap_or(failed)
+    }
 }
 
 impl LocalFailure<'_, Rejection> {
@@ -25,6 +44,7 @@ impl LocalFailure<'_, Rejection> {
             LocalFailure::Rejected(why) => rejection_response(call, why),
             LocalFailure::TimedOut(why) => timeout_response(call, why),
             LocalFailure::Panicked(message) => panic_response(call, message),
+            LocalFailure::Injected(failure) => injected_response(call, failure.status()),
         }
     }
 }
@@ -35,6 +55,7 @@ impl LocalFailure<'_, Box<Rejection>> {
             LocalFailure::Rejected(why) => why,
             LocalFailure::TimedOut(why) => why.into(),
             LocalFailure::Panicked(message) => message.into(),
+            LocalFailure::Injected(failure) => failure.error,
         }
     }
 }

@@ -151,6 +151,19 @@ pub(super) fn panic_response(call: &HttpExchange, message: &str) -> Response<Byt
     response
 }
 
+/// Returns a response that fails on purpose. Like one of the service, it says nothing of this process.
+pub(super) fn injected_response(
+    call: &HttpExchange,
+    (status, code): (StatusCode, GrpcCode),
+) -> Response<Bytes> {
+    let detail = "the request could not be handled";
+    if call.is_grpc() {
+        grpc_response(call, code, detail)
+    } else {
+        problem_response(status, detail)
+    }
+}
+
 /// Returns the response of a service that took too long. The error stays in the extensions, for outer layers.
 pub(super) fn timeout_response(call: &HttpExchange, why: Elapsed) -> Response<Bytes> {
     let detail = "the request could not be answered in time";

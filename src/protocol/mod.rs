@@ -71,7 +71,7 @@ pub(crate) use exchange::{BodyExpected, HttpExchange, grpc_status_of};
 pub(crate) use grpc_timeout::{GRPC_TIMEOUT, grpc_timeout_of, write_grpc_timeout};
 pub(crate) use idempotent::{DEFAULT_MAX_REPLAY_BYTES, is_idempotent};
 pub(crate) use kind::{ClientKind, GrpcClientKind, HttpKind, HttpKindFor, ServerKind};
-pub(crate) use local_failure::LocalFailure;
+pub(crate) use local_failure::{InjectedFailure, LocalFailure};
 pub(crate) use local_response::rejection_response_in;
 pub(crate) use read_request::ReadRequest;
 pub(crate) use respond::{BodyInfo, Respond, WrapBody};

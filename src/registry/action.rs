@@ -6,7 +6,7 @@ use std::{fmt, str::FromStr};
 pub enum GuardAction {
     /// Reject every call until [`Reset`](Self::Reset).
     ForceOpen,
-    /// Admit every call, and count none, until [`Reset`](Self::Reset).
+    /// Admit every call and do nothing to it, and count none, until [`Reset`](Self::Reset).
     Disable,
     /// Take back what was forced, and forget what was counted.
     Reset,
@@ -14,16 +14,19 @@ pub enum GuardAction {
     ShadowOn,
     /// Reject calls again.
     ShadowOff,
+    /// Do what is off until it is switched on, such as injecting [faults](crate::chaos), until [`Reset`](Self::Reset).
+    Enable,
 }
 
 impl GuardAction {
     /// All actions.
-    pub const ALL: [GuardAction; 5] = [
+    pub const ALL: [GuardAction; 6] = [
         GuardAction::ForceOpen,
         GuardAction::Disable,
         GuardAction::Reset,
         GuardAction::ShadowOn,
         GuardAction::ShadowOff,
+        GuardAction::Enable,
     ];
 
     /// Returns the action in lower case, words joined by `_`.
@@ -34,6 +37,7 @@ impl GuardAction {
             GuardAction::Reset => "reset",
             GuardAction::ShadowOn => "shadow_on",
             GuardAction::ShadowOff => "shadow_off",
+            GuardAction::Enable => "enable",
         }
     }
 }
@@ -62,7 +66,7 @@ pub struct UnknownGuardAction;
 
 impl fmt::Display for UnknownGuardAction {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("an action is one of force_open, disable, reset, shadow_on, shadow_off")
+        f.write_str("an action is one of force_open, disable, reset, shadow_on, shadow_off, enable")
     }
 }
 

@@ -1,5 +1,5 @@
 //! Lists the guards of the process with their state and stats: every circuit breaker, keyed set of breakers, bulkhead,
-//! retry, fallback and time limit, and custom guards that are [registered](register).
+//! retry, fallback, time limit and [chaos](crate::chaos), and custom guards that are [registered](register).
 //!
 //! Use it for a health page or an operations console. Guards register themselves when they are built, as weak references.
 //! Trackers and operations are not listed, because metrics have all that they count. With the feature `serde`, a
@@ -17,7 +17,7 @@
 //! # Ok::<_, tower_keep::ConfigError>(())
 //! ```
 //!
-//! [`subscribe`] reports the transitions of all circuit breakers of the process, for an alert or an audit log.
+//! [`subscribe`] reports the transitions of all circuit breakers and chaoses of the process, for an alert or an audit log.
 //!
 //! A guard is removed from the list when the last of its handles, layers and services is dropped. If that happens while a
 //! snapshot of this very guard is taken, the thread that takes it drops the guard afterwards. Names need not be unique: two
@@ -162,7 +162,8 @@ pub fn register<G: Inspect + 'static>(guard: &Arc<G>) {
     GUARDS.register(weak);
 }
 
-/// Subscribes to all later transitions of all circuit breakers of the process, keys included. Those of one breaker come in
+/// Subscribes to all later transitions of all circuit breakers of the process, keys included, and to the switching of each
+/// [chaos](crate::chaos). Those of one breaker come in
 /// order. A receiver that lags by more than 64 gets `Lagged`.
 ///
 /// A caller that subscribes first and then reads [`snapshots`] misses no state. Without a subscriber, transitions cost nothing here.

@@ -8,7 +8,8 @@ use crate::call::Label;
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct GuardTransition {
-    /// The kind of guard, as in a [`Snapshot`](super::Snapshot): `circuit_breaker` or `keyed_circuit_breaker`.
+    /// The kind of guard, as in a [`Snapshot`](super::Snapshot): `circuit_breaker`, `keyed_circuit_breaker` or
+    /// `chaos`.
     pub kind: &'static str,
     /// The name of the guard.
     pub name: Label,

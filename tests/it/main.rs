@@ -6,6 +6,7 @@
 mod breaker;
 mod bulkhead;
 mod call;
+mod chaos;
 mod context;
 mod errors;
 mod fallback;

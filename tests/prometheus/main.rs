@@ -85,6 +85,7 @@ async fn metrics_in_docs_are_those_of_a_scrape() {
     limit_rates().await;
     check_health().await;
     fall_back().await;
+    inject_faults().await;
     // Only where nothing comes from a connection, which would look idle.
     tokio::time::pause();
     retry_calls().await;

@@ -18,6 +18,7 @@ use tower_keep::{
     BoxError, CircuitBreaker, FallbackLayer, GuardLayer, Retry, Track,
     breaker::KeyedBreaker,
     bulkhead::Bulkhead,
+    chaos::{Chaos, ChaosLayer},
     fallback::Fallback,
     observe, operation,
     ops::health::{Check, Health},
@@ -294,4 +295,12 @@ pub async fn break_hooks_and_logs() {
     let layer = tower_keep::logging::builder().writer(|| Full).layer();
     let subscriber = tracing_subscriber::registry().with(layer.expect("a layer"));
     tracing::subscriber::with_default(subscriber, || tracing::error!("lost"));
+}
+
+pub async fn inject_faults() {
+    let chaos = Chaos::builder("rehearsal").error_rate(1.0).build();
+    let chaos = chaos.expect("a chaos");
+    chaos.enable();
+    let client = ChaosLayer::client(&chaos).layer(scripted(None, Reply::ok));
+    finish(client, http("/orders")).await;
 }

@@ -4,6 +4,7 @@ mod breaker_key;
 mod exchange;
 mod forwarded;
 mod invariants;
+mod requested_faults;
 mod trace_formats;
 
 use std::{fs, path::Path};
@@ -53,9 +54,10 @@ fn hold(bytes: &[u8]) {
 }
 
 fn invariants() -> impl Iterator<Item = (&'static str, invariants::Invariant)> {
-    let others: [(_, invariants::Invariant); 2] = [
+    let others: [(_, invariants::Invariant); 3] = [
         ("exchange", exchange::exchange),
         ("breaker_key", breaker_key::breaker_key),
+        ("requested_faults", requested_faults::requested_faults),
     ];
     invariants::INVARIANTS.into_iter().chain(others)
 }
@@ -77,6 +79,9 @@ fn wild() -> impl Strategy<Value = Vec<u8>> {
         "Sun Nov  6 08:49:07 1994",
         "v2-2855ceea486fcd28",
         "10S",
+        "latency=250ms",
+        "status=503",
+        "slow=1000",
         "9999999",
         "H",
         "+",

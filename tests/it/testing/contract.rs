@@ -8,6 +8,7 @@ use tower_keep::{
     breaker::{KeyedBreaker, Switch},
     bulkhead::Bulkhead,
     call::{CallClock, CallEnd, ClassifyInput},
+    chaos::{Chaos, ChaosBuilder, ChaosLayer},
     context::{Correlate, InheritContext, Propagate, TrustedProxies},
     fallback::{FailedCall, Fallback, FallbackLayer},
     guard::Admit,
@@ -23,8 +24,9 @@ use tower_keep::{
 const HOUR: Duration = Duration::from_secs(3_600);
 
 /// All layers and guards: a new one fails the test below until its name is here and it has a test.
-const SIGNED: [&str; 21] = [
+const SIGNED: [&str; 22] = [
     "Bulkhead",
+    "ChaosLayer",
     "CircuitBreaker",
     "Correlate",
     "Deadline",
@@ -329,6 +331,41 @@ fn contract_timeout() {
     contract::check_http(|| TimeoutLayer::grpc_client(HOUR));
     contract::check_http(|| TimeoutLayer::server(HOUR).body_idle(HOUR));
     contract::check_http(|| TimeoutLayer::client(HOUR).body_total(HOUR));
+}
+
+#[test]
+fn contract_chaos_off_and_on() {
+    let rare = || {
+        let chaos = Chaos::builder("signed").error_rate(0.0).build().unwrap();
+        chaos.enable();
+        chaos
+    };
+    for chaos in [|| Chaos::new("signed"), rare] {
+        contract::check_http(|| ChaosLayer::server(&chaos()));
+        contract::check_http(|| ChaosLayer::client(&chaos()).only(|_| true));
+        contract::check_http(|| ChaosLayer::grpc_client(&chaos()));
+        contract::check_any(|| ChaosLayer::any(&chaos()), || "a request");
+        contract::check_any(|| ChaosLayer::any(&chaos()).only(|_: &u32| true), || 7);
+    }
+}
+
+/// Calls that are late keep the contract, and so do slow bodies.
+#[test]
+fn contract_chaos_with_faults() {
+    let on = |chaos: ChaosBuilder| {
+        let chaos = chaos.build().unwrap();
+        chaos.enable();
+        chaos
+    };
+    let time = Duration::from_millis(10);
+    let late = || on(Chaos::builder("signed").latency_rate(1.0).latency(time));
+    contract::check_http(|| ChaosLayer::server(&late()));
+    contract::check_http(|| ChaosLayer::client(&late()));
+    contract::check_any(|| ChaosLayer::any(&late()), || "a request");
+    let slow = || on(Chaos::builder("signed").slow_rate(1.0).slow_speed(100));
+    contract::check_http(|| ChaosLayer::client(&slow()));
+    let cut = || on(Chaos::builder("signed").cut_rate(1.0));
+    contract::check_http(|| ChaosLayer::client(&cut()));
 }
 
 #[test]
