@@ -152,7 +152,7 @@ fn on_transition(core: &Core, transition: Received<GuardTransition>) {
     core.guards().record(&transition);
     let severity = match transition.to {
         "open" | "forced_open" if !transition.shadow => Severity::Critical,
-        "closed" => Severity::Info,
+        "closed" | "off" => Severity::Info,
         _ => Severity::Warning,
     };
     let key = transition.key.as_ref().map(|key| format!(" for {key}"));

@@ -10,6 +10,7 @@ use tokio::time::sleep;
 use tower::ServiceExt;
 use tower_keep::{
     CircuitBreaker,
+    chaos::Chaos,
     ops::{Access, Ops, OpsBuilder, journal::EventKind},
 };
 
@@ -53,14 +54,32 @@ impl Guards {
     }
 
     async fn post(&self, name: &str, resource: &str, body: Value) -> (StatusCode, Value) {
-        let path = format!("/api/v1/guards/circuit_breaker/{name}/{resource}");
+        self.post_to("circuit_breaker", name, resource, body).await
+    }
+
+    async fn act_on_chaos(&self, name: &str, body: Value) -> StatusCode {
+        self.post_to("chaos", name, "control", body).await.0
+    }
+
+    async fn post_to(
+        &self,
+        kind: &str,
+        name: &str,
+        resource: &str,
+        body: Value,
+    ) -> (StatusCode, Value) {
+        let path = format!("/api/v1/guards/{kind}/{name}/{resource}");
         let request = Request::post(path).header("content-type", "application/json");
         self.send(request.body(body.to_string().into()).expect("a request"))
             .await
     }
 
     async fn guard(&self, name: &str) -> Value {
-        let path = format!("/api/v1/guards/circuit_breaker/{name}");
+        self.guard_of("circuit_breaker", name).await
+    }
+
+    async fn guard_of(&self, kind: &str, name: &str) -> Value {
+        let path = format!("/api/v1/guards/{kind}/{name}");
         let (_, guard) = self
             .send(Request::get(path).body(Body::empty()).expect("a request"))
             .await;
@@ -467,4 +486,99 @@ async fn tasks_end_with_the_last_clone() {
 
 fn hanging() -> tower_keep::ops::health::Check {
     tower_keep::ops::health::Check::new("hangs", std::future::pending::<()>)
+}
+
+#[tokio::test(start_paused = true)]
+async fn chaos_is_switched_on_for_a_time_and_ends_by_itself() {
+    let guards = Guards::start();
+    let chaos = Chaos::new("control-chaos");
+    let guard = guards.guard_of("chaos", "control-chaos").await;
+    let controls = json!(["reset", "hold_on", "hold_off", "release"]);
+    assert_eq!(
+        (&guard["state"], &guard["controls"]),
+        (&json!("off"), &controls)
+    );
+    let on = json!({"action": "hold_on", "seconds": 60, "reason": "game day"});
+    assert_eq!(
+        guards.act_on_chaos("control-chaos", on).await,
+        StatusCode::OK
+    );
+    let guard = guards.guard_of("chaos", "control-chaos").await;
+    assert_eq!(
+        (&guard["state"], &guard["held"]),
+        (&json!("on"), &json!("hold_on"))
+    );
+    assert!(chaos.is_on());
+    seconds(59).await;
+    assert!(chaos.is_on());
+    seconds(2).await;
+    assert!(!chaos.is_on());
+    let expected = [
+        line("hold_on for 60 s: game day by mira", "off", "on"),
+        line("hold_on has ended: its time is over", "", "off"),
+    ];
+    assert_eq!(guards.journal("control-chaos"), expected);
+}
+
+#[tokio::test(start_paused = true)]
+async fn chaos_of_the_application_is_switched_off_for_a_time_and_given_back() {
+    let guards = Guards::start();
+    let chaos = Chaos::new("control-chaos-off");
+    chaos.enable_for(Duration::from_secs(90));
+    let off = json!({"action": "hold_off", "seconds": 60, "reason": "an incident"});
+    assert_eq!(
+        guards.act_on_chaos("control-chaos-off", off.clone()).await,
+        StatusCode::OK
+    );
+    assert!(!chaos.is_on());
+    seconds(61).await;
+    assert!(chaos.is_on());
+    assert_eq!(
+        guards.act_on_chaos("control-chaos-off", off).await,
+        StatusCode::OK
+    );
+    seconds(61).await;
+    assert!(!chaos.is_on(), "its own time is over");
+    // A breaker is not switched on.
+    let breaker = CircuitBreaker::new("control-chaos-breaker");
+    let on = json!({"action": "hold_on", "seconds": 60, "reason": "x"});
+    let status = guards.act("control-chaos-breaker", on).await;
+    assert_eq!(
+        (status, breaker.is_rejecting()),
+        (StatusCode::NOT_FOUND, false)
+    );
+}
+
+/// Nobody must forget it.
+#[tokio::test(start_paused = true)]
+async fn chaos_that_is_on_needs_attention() {
+    let guards = Guards::start();
+    let chaos = Chaos::new("control-chaos-seen");
+    let texts = async || {
+        let request = Request::get("/api/v1/status").body(Body::empty());
+        let (_, status) = guards.send(request.expect("a request")).await;
+        status["attention"].to_string()
+    };
+    let text = "Chaos control-chaos-seen is on: it injects faults on purpose";
+    assert!(!texts().await.contains(text));
+    chaos.enable();
+    assert!(texts().await.contains(text));
+}
+
+#[tokio::test(start_paused = true)]
+async fn rates_of_a_chaos_are_set_and_journaled() {
+    let guards = Guards::start();
+    let chaos = Chaos::new("control-chaos-rates");
+    let set = async |setting: &str, value: f64| {
+        let body = json!({"setting": setting, "value": value, "reason": "game day"});
+        let name = "control-chaos-rates";
+        guards.post_to("chaos", name, "settings", body).await.0
+    };
+    assert_eq!(set("error_rate", 0.5).await, StatusCode::OK);
+    assert_eq!(set("latency_seconds", 0.25).await, StatusCode::OK);
+    assert_eq!(set("hang_rate", 0.75).await, StatusCode::BAD_REQUEST);
+    let settings = chaos.settings();
+    let quarter = Duration::from_millis(250);
+    assert_eq!((settings.error_rate, settings.latency), (0.5, quarter));
+    assert_eq!(guards.journal("control-chaos-rates").len(), 2);
 }

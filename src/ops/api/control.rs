@@ -88,7 +88,7 @@ fn parse_control(word: &str, seconds: Option<u64>) -> ApiResult<Control> {
         other => {
             let shown: String = other.chars().take(64).collect();
             let detail = format!(
-                "action is {shown:?}, must be one of hold_open, hold_closed, shadow, release, reset"
+                "action is {shown:?}, must be one of hold_open, hold_closed, shadow, hold_on, hold_off, release, reset"
             );
             Err(Problem::invalid("action", detail))
         }

@@ -7,7 +7,12 @@ use serde_json::{Map, Value, json};
 
 use super::{ApiResult, Problem, path::PathParams, state::ApiState};
 use crate::{
-    ops::{core::Core, guards::SeenTransition, redact::redacted, time::unix},
+    ops::{
+        core::Core,
+        guards::{HoldAction, SeenTransition},
+        redact::redacted,
+        time::unix,
+    },
     registry::{self, GuardAction, Snapshot, Stat},
 };
 
@@ -110,14 +115,22 @@ fn controls(actions: &[GuardAction]) -> Vec<&'static str> {
     let words = [
         ("reset", has(GuardAction::Reset)),
         ("hold_open", has(GuardAction::ForceOpen)),
-        ("hold_closed", has(GuardAction::Disable)),
+        (
+            "hold_closed",
+            has(GuardAction::Disable) && !has(GuardAction::Enable),
+        ),
         (
             "shadow",
             has(GuardAction::ShadowOn) && has(GuardAction::ShadowOff),
         ),
+        ("hold_on", has(GuardAction::Enable)),
+        (
+            "hold_off",
+            has(GuardAction::Enable) && has(GuardAction::Disable),
+        ),
         (
             "release",
-            has(GuardAction::ForceOpen) || has(GuardAction::Disable) || has(GuardAction::ShadowOn),
+            HoldAction::ALL.iter().any(|hold| has(hold.begin())),
         ),
     ];
     let words = words.into_iter().filter(|(_, is_there)| *is_there);

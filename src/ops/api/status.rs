@@ -195,11 +195,15 @@ pub(super) fn single(recorder: &Recorder, query: &Query) -> Option<f64> {
 
 /// Returns whether a guard is as it should be.
 fn is_quiet(guard: &Snapshot) -> bool {
-    !matches!(
-        guard.state(),
-        "open" | "half_open" | "forced_open" | "disabled"
-    )
+    match guard.state() {
+        "open" | "half_open" | "forced_open" | "disabled" => false,
+        "on" => guard.kind() != CHAOS,
+        _ => true,
+    }
 }
+
+/// The kind of what injects faults, which nobody must forget.
+const CHAOS: &str = "chaos";
 
 fn attention(
     core: &Core,
@@ -284,7 +288,13 @@ fn guard_attention(core: &Core, guard: &Snapshot, now: SystemTime) -> Value {
         ("half_open", _) => "is half open, and probes".to_owned(),
         ("forced_open", _) => "is held open".to_owned(),
         ("disabled", _) => "is disabled: it admits every call".to_owned(),
+        ("on", _) if guard.kind() == CHAOS => "is on: it injects faults on purpose".to_owned(),
         (state, _) => format!("is {state}"),
+    };
+    let noun = if guard.kind() == CHAOS {
+        "Chaos"
+    } else {
+        "Circuit"
     };
     let severity = match guard.state() {
         "open" | "forced_open" => "critical",
@@ -298,7 +308,7 @@ fn guard_attention(core: &Core, guard: &Snapshot, now: SystemTime) -> Value {
         percent_encode(guard.name())
     );
     json!({
-        "severity": severity, "kind": "guard", "name": guard.name(), "text": format!("Circuit {} {what}", guard.name()),
+        "severity": severity, "kind": "guard", "name": guard.name(), "text": format!("{noun} {} {what}", guard.name()),
         "since": since, "until": until, "link": link
     })
 }

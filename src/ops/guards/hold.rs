@@ -121,6 +121,8 @@ mod tests {
                 GuardAction::ShadowOff,
             ),
             (HoldAction::Shadow, "closed", true, GuardAction::ShadowOn),
+            (HoldAction::On, "off", false, GuardAction::Reset),
+            (HoldAction::Off, "on", false, GuardAction::Reset),
         ] {
             assert_eq!(
                 end(action, state, is_shadow),

@@ -15,11 +15,20 @@ pub(crate) enum HoldAction {
     Closed,
     /// Count, but reject no call.
     Shadow,
+    /// Do what is off otherwise.
+    On,
+    /// Do nothing.
+    Off,
 }
 
 impl HoldAction {
-    pub(crate) const ALL: [HoldAction; 3] =
-        [HoldAction::Open, HoldAction::Closed, HoldAction::Shadow];
+    pub(crate) const ALL: [HoldAction; 5] = [
+        HoldAction::Open,
+        HoldAction::Closed,
+        HoldAction::Shadow,
+        HoldAction::On,
+        HoldAction::Off,
+    ];
 
     /// Returns the action in the API.
     pub(crate) const fn as_str(self) -> &'static str {
@@ -27,6 +36,8 @@ impl HoldAction {
             HoldAction::Open => "hold_open",
             HoldAction::Closed => "hold_closed",
             HoldAction::Shadow => "shadow",
+            HoldAction::On => "hold_on",
+            HoldAction::Off => "hold_off",
         }
     }
 
@@ -34,8 +45,10 @@ impl HoldAction {
     pub(super) fn is_in_force(self, mode: GuardMode) -> bool {
         match self {
             HoldAction::Open => mode.state == "forced_open",
-            HoldAction::Closed => mode.state == "disabled",
+            // A word of each kind of guard for the same action.
+            HoldAction::Closed | HoldAction::Off => matches!(mode.state, "disabled" | "off"),
             HoldAction::Shadow => mode.is_shadow,
+            HoldAction::On => mode.state == "on",
         }
     }
 
@@ -43,8 +56,9 @@ impl HoldAction {
     pub(crate) const fn begin(self) -> GuardAction {
         match self {
             HoldAction::Open => GuardAction::ForceOpen,
-            HoldAction::Closed => GuardAction::Disable,
+            HoldAction::Closed | HoldAction::Off => GuardAction::Disable,
             HoldAction::Shadow => GuardAction::ShadowOn,
+            HoldAction::On => GuardAction::Enable,
         }
     }
 }
@@ -147,7 +161,7 @@ mod tests {
         }
         holds.insert(hold("pool", "a", HoldAction::Open, now));
         let removed = holds.remove("breaker", "a").expect("held");
-        assert_eq!(removed.action, HoldAction::Shadow);
+        assert_eq!(removed.action, HoldAction::Off);
         assert_eq!(holds.remove("breaker", "a"), None);
         assert!(holds.get("pool", "a").is_some());
     }
@@ -185,6 +199,8 @@ mod tests {
             ("hold_open", GuardAction::ForceOpen),
             ("hold_closed", GuardAction::Disable),
             ("shadow", GuardAction::ShadowOn),
+            ("hold_on", GuardAction::Enable),
+            ("hold_off", GuardAction::Disable),
         ];
         assert_eq!(all, expected);
     }
