@@ -1,9 +1,11 @@
-//! What stands between the gateway and its upstream: time limits, retries within a budget, a circuit breaker.
+//! What stands between the gateway and its upstream: time limits, retries within a budget, a circuit breaker, and faults on
+//! purpose, which only an operator switches on.
 
 use http::HeaderName;
 use tower::ServiceBuilder;
 use tower::layer::util::{Identity, Stack};
 use tower_keep::breaker::CircuitBreaker;
+use tower_keep::chaos::{Chaos, ChaosLayer, HttpRequests};
 use tower_keep::context::Propagate;
 use tower_keep::protocol::Client;
 use tower_keep::retry::{Retry, RetryLayer};
@@ -25,11 +27,13 @@ pub struct Resilience {
 }
 
 /// Outermost last, as tower stacks them.
-type Layers = Stack<Attempt, Stack<Outbound, Stack<Retries, Stack<Total, Identity>>>>;
+type Layers =
+    Stack<Faults, Stack<Attempt, Stack<Outbound, Stack<Retries, Stack<Total, Identity>>>>>;
 type Total = TimeoutLayer<Client>;
 type Retries = RetryLayer<Client>;
 type Outbound = GuardLayer<(Propagate, (Track, CircuitBreaker)), Client>;
 type Attempt = TimeoutLayer<Client>;
+type Faults = ChaosLayer<Client, HttpRequests>;
 
 impl Resilience {
     /// # Errors
@@ -58,7 +62,9 @@ impl Resilience {
                 GuardLayer::client((Propagate::default(), (track, breaker.clone())))
                     .classify(http2_unsupported::classify),
             )
-            .layer(TimeoutLayer::client(timeouts.attempt()).timeout_header(TIME_LEFT));
+            .layer(TimeoutLayer::client(timeouts.attempt()).timeout_header(TIME_LEFT))
+            // Off, and without rates: both are set in the console, to rehearse an outage of the upstream.
+            .layer(ChaosLayer::client(&Chaos::new(UPSTREAM)));
         Ok(Self {
             timeouts,
             retry,
