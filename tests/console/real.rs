@@ -21,7 +21,7 @@ use serde_json::json;
 use tokio::runtime::Runtime;
 use tower::{Layer, ServiceExt, service_fn};
 use tower_keep::{
-    CircuitBreaker, observe,
+    Bulkhead, CircuitBreaker, RateLimit, observe,
     ops::{Access, Ops, health::Check},
 };
 
@@ -38,6 +38,8 @@ struct Real {
     access: Access,
     app: Router,
     is_upstream_dead: Arc<AtomicBool>,
+    /// Listed, and used by nobody.
+    _limits: (Bulkhead, RateLimit),
     /// Held by a test: one of them stops the server.
     turn: Mutex<()>,
     /// What serves the application; the rest lives on without it.
@@ -82,6 +84,7 @@ impl Real {
             access,
             app,
             is_upstream_dead,
+            _limits: (Bulkhead::new("uploads"), RateLimit::new("searches")),
             turn: Mutex::default(),
             serving: Mutex::default(),
         };
@@ -194,6 +197,12 @@ fn real_console_moves_under_load_in_a_sub_path() {
         browser.open(&real.url(view));
         browser.wait("document.querySelector('main').innerText.length > 20");
         browser.shot(&format!("real-{}", &view[1..]));
+    }
+    browser.open(&real.url("#guards"));
+    browser.wait("document.querySelector('#guard-limits')");
+    let limits = browser.text("#guard-limits");
+    for text in ["bulkhead · 0 running", "0/25", "rate limit · 100/s", "/100"] {
+        assert!(limits.contains(text), "{text}: {limits}");
     }
     let elsewhere = browser.run(&format!(
         "return performance.getEntriesByType('resource').map((each) => each.name)

@@ -237,6 +237,11 @@ async fn viewers_beyond_the_limit_are_turned_away() {
     let _second = console.watch(VIEWER, "").await;
     let third = console.get(VIEWER, "api/v1/events").await;
     problem(&third, 429);
+    // As the page asks before it tries again.
+    let token = bearer(VIEWER);
+    let headers = [token.as_pair()];
+    let asked = console.send(Method::HEAD, "api/v1/events", &headers, "");
+    assert_eq!(asked.await.status(), 429);
     // A browser does not tell its page the status of an upgrade that was rejected, but the code of a close.
     let mut third = console.watch(VIEWER, "").await;
     assert_eq!(close_code(&mut third).await, Some(4429));
