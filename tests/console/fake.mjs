@@ -97,11 +97,12 @@ function guards() {
     limit("timeout", "payments, in all", { limit_seconds: 30, total: 0, rejected: 0 }, [["limit_seconds", 30, 0.001, 86400]]),
     limit("fallback", "quotes", { served: 17, failed: 0 }),
     limit("bulkhead", "uploads", { in_flight: 9, limit: changedSettings.get("uploads limit") ?? 25, queued: 0, queue_limit: 50, done: 48210, failed: 31, inconclusive: 4, rejected: 0, mean_wait_seconds: 0.0001, recent_wait_seconds: 0.0002, recent_run_seconds: 0.031 }, [["limit", 25, 1, 10000, { whole: true }], ["queue_limit", 50, 0, 10000, { whole: true }]], { state: "available" }),
-    limit("rate_limit", "per tenant", { rate_per_second: 50, burst: 100, available: 88, admitted: 812034, rejected: 14, keys: 1204 }, [["rate_per_second", 50, 0.001, 1000000], ["burst", 100, 1, 1000000, { whole: true }]], { state: "admitting", controls: ["reset", "hold_closed"] }),
+    limit("rate_limit", "searches", { rate_per_second: 20, burst: 40, available: 31, admitted: 5120, rejected: 0, waited: 3, emptied: 0, mode: "shadow" }, [["rate_per_second", 20, 0.001, 1000000]], { state: "admitting", controls: ["reset", "hold_closed", "shadow"] }),
+    limit("keyed_rate_limit", "per tenant", { rate_per_second: 50, burst: 100, keys: 1204, max_keys: 10000, admitted: 812034, rejected: 14, waited: 0, emptied: 0, evicted: 3, mode: "on" }, [["rate_per_second", 50, 0.001, 1000000], ["burst", 100, 1, 1000000, { whole: true }]], { state: "admitting", controls: ["reset", "hold_closed"] }),
     limit("chaos", "game day", { error_rate: isBad() ? 0.05 : 0, latency_rate: 0, latency_seconds: 0.25, errors: 12, on_for_seconds: null }, [["error_rate", isBad() ? 0.05 : 0, 0, 1]], { state: isBad() ? "on" : "off", controls: ["hold_on", "reset", "release"] }),
     limit("object_pool", "orders-db", { connections: 5, wait_seconds: 0.0123, hit_ratio: 0.93, reads_per_second: 1234.5, memory_bytes: 52428800, mode: "warm_up", last_error: null }, [], { controls: ["drain"] }),
   ];
-  if (scenario === "many") for (let i = 0; i < 488; i++) list.push(i % 5 ? breaker(`upstream-${String(i).padStart(3, "0")}`, i % 29 ? "closed" : "open", { failures: i % 40 }) : limit("timeout", `limit-${i}`, { limit_seconds: i / 10, total: i }));
+  if (scenario === "many") for (let i = 0; i < 487; i++) list.push(i % 5 ? breaker(`upstream-${String(i).padStart(3, "0")}`, i % 29 ? "closed" : "open", { failures: i % 40 }) : limit("timeout", `limit-${i}`, { limit_seconds: i / 10, total: i }));
   return { guards: list };
 }
 

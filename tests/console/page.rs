@@ -38,7 +38,7 @@ fn overview_says_in_one_line_that_all_is_well() {
     open_live(&server, &browser, "#overview");
     assert_eq!(
         browser.text(".now.ok"),
-        "All is well. 5 components healthy, 12 guards."
+        "All is well. 5 components healthy, 13 guards."
     );
 }
 

@@ -146,7 +146,9 @@ fn guards_of_every_kind_say_what_they_do() {
         "1 of 3 probes succeeded",
         "bulkhead · 9 running, 0 queued, waits 200 µs, runs 31 ms",
         "9/25",
-        "rate limit · 50/s, 1,204 keys, 14 rejected",
+        "keyed rate limit · 50/s for each of 1,204 keys, 14 rejected",
+        "rate limit · 20/s",
+        "31/40\nshadow",
         "chaos · error rate 5 %",
         "12/100",
         // One that the page does not know.
@@ -172,7 +174,7 @@ fn guards_of_every_kind_say_what_they_do() {
     // What operators do to it has words for what it is; what the page does not know has the name that the server gave.
     for (guard, control) in [
         ("kind=chaos&name=game+day", "Switch on…"),
-        ("kind=rate_limit&name=per+tenant", "Admit all…"),
+        ("kind=rate_limit&name=searches", "Admit all…"),
         ("kind=object_pool&name=orders-db", "drain…"),
     ] {
         browser.open(&server.url(&format!("#guards?{guard}")));

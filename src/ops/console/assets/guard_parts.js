@@ -29,7 +29,7 @@ const sentences = {
   retry: (stats) => plural(stats.retries ?? 0, "retry", "retries"),
   fallback: (stats) => `${plural(stats.served ?? 0, "call")} served, ${count(stats.failed)} failed`,
   bulkhead: (stats) => list(`${count(stats.in_flight)} running`, stats.queued != null && `${count(stats.queued)} queued`, seconds("waits", stats.recent_wait_seconds), seconds("runs", stats.recent_run_seconds)),
-  rate_limit: (stats) => list(stats.rate_per_second != null && `${number(stats.rate_per_second)}/s`, stats.keys != null && plural(stats.keys, "key"), stats.rejected > 0 && `${count(stats.rejected)} rejected`),
+  rate_limit: (stats) => list(stats.rate_per_second != null && `${number(stats.rate_per_second)}/s${stats.keys == null ? "" : ` for each of ${plural(stats.keys, "key")}`}`, stats.rejected > 0 && `${count(stats.rejected)} rejected`),
   chaos: (stats) => list(...Object.entries(stats).filter(([name, value]) => name.endsWith("_rate") && value > 0).map(([name, value]) => `${statName(name)} ${stat(name, value)}`)) || "no faults are set",
 };
 
@@ -47,7 +47,7 @@ export const settingOf = (guard, name) => guard.settings?.find((setting) => sett
 // One line on what a guard does now.
 export function sentence(guard) {
   const { stats = {}, kind } = guard;
-  return sentences[kind]?.(stats, guard) ?? Object.entries(stats).slice(0, 3).map(([name, value]) => `${statName(name)} ${stat(name, value)}`).join(", ");
+  return sentences[kind === "keyed_rate_limit" ? "rate_limit" : kind]?.(stats, guard) ?? Object.entries(stats).slice(0, 3).map(([name, value]) => `${statName(name)} ${stat(name, value)}`).join(", ");
 }
 
 // The unit of a stat or a setting, by its name, in which a person types it.
@@ -72,6 +72,7 @@ export const rangeText = ({ name, min, max, can_be_off: canBeOff }) => `${stat(n
 const LEVELS = {
   bulkhead: ({ in_flight, limit }) => [in_flight, limit, in_flight >= limit * 0.9],
   rate_limit: ({ available, burst }) => [available, burst, available < burst / 4],
+  keyed_rate_limit: ({ keys, max_keys: max }) => [keys, max, keys >= max * 0.9],
   retry: ({ budget_available: left, budget_capacity: all }) => [left, all, left < all / 4],
 };
 
@@ -87,7 +88,7 @@ export function guardRow(guard, more) {
   return h("div", { key: guardKey(guard), class: "row" }, dot(as),
     h("a", { class: "t", href: guardLink(guard) }, clip(guard.key == null ? guard.name : `${guard.name} [${guard.key}]`), clip(list(words(guard.kind), sentence(guard)).replace(", ", " · "), "s")),
     level(guard), guard.kind === "timeout" ? num(stat("_seconds", guard.stats?.limit_seconds)) : null,
-    isBreaker(guard) || as !== "ok" ? pill(guard.state, words(guard.state), as) : null, more);
+    guard.stats?.mode === "shadow" ? pill("shadow") : null, isBreaker(guard) || as !== "ok" ? pill(guard.state, words(guard.state), as) : null, more);
 }
 
 // How long a state that an operator forced still lasts.

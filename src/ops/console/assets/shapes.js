@@ -49,10 +49,12 @@ const STATE_FILLS = { closed: "--c-success", open: "--c-failure", forced_open: "
 // Draws the states since a time, an hour ago or the start, from left to right.
 export function strip(parts, since, now) {
   const text = `Last ${duration(now - since)}: ${parts.map(([state, share]) => `${words(state)} ${Math.round(share * 100)} %`).join(", ")}`;
+  // Of a young process both ends would be in the same minute.
+  const end = (at) => h("span", {}, clock(at).slice(0, now - since < 600 ? 8 : 5));
   return h("div", {},
     h("div", { class: "strip", role: "img", "aria-label": text, title: text },
       parts.map(([state, share]) => h("i", { style: { width: `${share * 100}%`, background: `var(${STATE_FILLS[state] ?? "--c-cancelled"})` } }))),
-    h("div", { class: "strip-ends", title: fullTime(now) }, h("span", {}, clock(since).slice(0, 5)), h("span", {}, clock(now).slice(0, 5))));
+    h("div", { class: "strip-ends", title: fullTime(now) }, end(since), end(now)));
 }
 
 const ICONS = {
