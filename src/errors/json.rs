@@ -10,6 +10,7 @@ use serde::{Serialize, Serializer};
 
 use super::fingerprint::Fingerprint;
 use super::{event::ErrorEvent, group::ErrorGroup, group_status::GroupStatus, sample::ErrorSample};
+use crate::util::calendar::date_of_day;
 
 // The names of fields are read by consoles and webhooks: they stay, whatever the accessors are called.
 #[derive(Serialize)]
@@ -142,7 +143,7 @@ impl fmt::Display for Rfc3339 {
             }
         };
         let millis = since_epoch.clamp(MIN_MILLIS, MAX_MILLIS);
-        let (year, month, day) = civil_from_days(millis.div_euclid(86_400_000));
+        let (year, month, day) = date_of_day(millis.div_euclid(86_400_000));
         let millis_of_day = millis.rem_euclid(86_400_000);
         let (hour, minute) = (millis_of_day / 3_600_000, millis_of_day / 60_000 % 60);
         let (second, milli) = (millis_of_day / 1000 % 60, millis_of_day % 1000);
@@ -151,31 +152,6 @@ impl fmt::Display for Rfc3339 {
             "{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}.{milli:03}Z"
         )
     }
-}
-
-/// Returns year, month and day of a number of days since 1970-01-01, in the proleptic Gregorian calendar.
-///
-/// Years are counted from March, so that the leap day is the last day. The algorithm is Howard Hinnant's
-/// `civil_from_days`.
-fn civil_from_days(days: i64) -> (i64, i64, i64) {
-    // The days from 0000-03-01 to 1970-01-01.
-    let days = days + 719_468;
-    // After 400 years, which have so many days, the calendar repeats.
-    let era = days.div_euclid(146_097);
-    let day_of_era = days.rem_euclid(146_097);
-    let year_of_era =
-        (day_of_era - day_of_era / 1460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
-    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
-    // Five months from March on, and again from August on, have 153 days.
-    let month_from_march = (5 * day_of_year + 2) / 153;
-    let day = day_of_year - (153 * month_from_march + 2) / 5 + 1;
-    let month = if month_from_march < 10 {
-        month_from_march + 3
-    } else {
-        month_from_march - 9
-    };
-    let year = year_of_era + era * 400 + i64::from(month <= 2);
-    (year, month, day)
 }
 
 #[cfg(test)]

@@ -4,6 +4,7 @@ use std::{
 };
 
 use super::number::push_padded;
+use crate::util::calendar::date_of_day;
 
 const SECONDS_PER_DAY: u64 = 86_400;
 /// The length of `03:04:05.678`, which follows the `T`.
@@ -43,7 +44,7 @@ impl Timestamp {
     /// Writes `2026-01-02T03:04:05.`, and returns its length.
     #[cold]
     fn set_second(&mut self, second: u64) -> usize {
-        let (year, month, day) = date(second / SECONDS_PER_DAY);
+        let (year, month, day) = date_of_day((second / SECONDS_PER_DAY) as i64);
         let time = second % SECONDS_PER_DAY;
         let (hour, minute, seconds) = (time / 3_600, time / 60 % 60, time % 60);
         self.text.clear();
@@ -54,22 +55,6 @@ impl Timestamp {
         self.second = Some((second, self.text.len()));
         self.text.len()
     }
-}
-
-/// Returns year, month and day of a day since 1970-01-01, in the Gregorian calendar.
-fn date(days: u64) -> (u64, u64, u64) {
-    const DAYS_PER_ERA: u64 = 146_097;
-    // Years that begin on the first of March have the leap day at their end. An era is 400 of them.
-    let days = days + 719_468;
-    let (era, day_of_era) = (days / DAYS_PER_ERA, days % DAYS_PER_ERA);
-    let leap_days = day_of_era / 1_460 + day_of_era / 146_096 - day_of_era / 36_524;
-    let year_of_era = (day_of_era - leap_days) / 365;
-    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
-    // Five months from March on have 153 days, and so have five from August on.
-    let months = (5 * day_of_year + 2) / 153;
-    let day = day_of_year - (153 * months + 2) / 5 + 1;
-    let month = (months + 2) % 12 + 1;
-    (era * 400 + year_of_era + u64::from(month <= 2), month, day)
 }
 
 #[cfg(test)]

@@ -1,6 +1,8 @@
 //! Helpers that every module may use. Nothing here imports another module of the crate.
 
 pub(crate) mod append_map;
+#[cfg(any(feature = "logging", feature = "ops", feature = "serde"))]
+pub(crate) mod calendar;
 pub(crate) mod credentials;
 pub(crate) mod duration;
 pub(crate) mod error_chain;
