@@ -153,6 +153,9 @@ mod tests {
         assert_eq!(limit(""), Ok(100));
         assert_eq!(limit("limit=1"), Ok(1));
         assert_eq!(limit("limit=5&limit=1000"), Ok(1_000));
+        let all = params("kind=a&limit=5&kind=b").expect("known");
+        let pairs: Vec<_> = all.pairs().collect();
+        assert_eq!(pairs, [("kind", "a"), ("limit", "5"), ("kind", "b")]);
         for value in ["0", "1001", "-1", "x", "", "1.5"] {
             let expected = format!("limit is {value:?}, must be 1 to 1000");
             assert_eq!(detail(limit(&format!("limit={value}"))), expected);

@@ -115,7 +115,72 @@ impl<S: Send + Sync> FromRequest<S> for Body {
 
 #[cfg(test)]
 mod tests {
+    use axum::{Router, extract::DefaultBodyLimit, response::IntoResponse, routing::post};
+    use tower::ServiceExt;
+
     use super::*;
+
+    /// Sends a body to a route with a parameter, mounted below another parameter of the same name.
+    async fn send(path: &str, body: String) -> (u16, String) {
+        let handler = async |params: PathParams, body: Body| match body.json(&["a"]) {
+            Ok(_) => params.get("name").to_owned().into_response(),
+            Err(problem) => problem.into_response(),
+        };
+        let router = Router::new().route("/guards/{name}", post(handler));
+        let router = Router::new().nest("/{name}", router);
+        let request = Request::post(path).header(header::CONTENT_TYPE, "application/json");
+        let request = request.body(axum::body::Body::from(body));
+        let router = router.layer(DefaultBodyLimit::max(MAX_BODY));
+        let response = router
+            .oneshot(request.expect("a request"))
+            .await
+            .expect("infallible");
+        let status = response.status().as_u16();
+        let text = axum::body::to_bytes(response.into_body(), 10_000).await;
+        let text = String::from_utf8_lossy(&text.expect("a body")).into_owned();
+        (status, text)
+    }
+
+    #[tokio::test]
+    async fn path_parameter_is_that_of_the_route_and_bounded() {
+        let empty = || "{}".to_owned();
+        let (status, name) = send("/mount/guards/db%20a", empty()).await;
+        assert_eq!((status, &*name), (200, "db a"));
+        let name = "x".repeat(512);
+        let (status, _) = send(&format!("/mount/guards/{name}"), empty()).await;
+        assert_eq!(status, 200);
+        let (status, problem) = send(&format!("/mount/guards/{name}x"), empty()).await;
+        assert_eq!(status, 400);
+        assert!(
+            problem.contains("name has 513 bytes, at most 512 are allowed"),
+            "{problem}"
+        );
+    }
+
+    #[tokio::test]
+    async fn body_is_bounded() {
+        let body = |len: usize| format!("{{\"a\":\"{}\"}}", "x".repeat(len - 8));
+        let (status, _) = send("/mount/guards/a", body(4_096)).await;
+        assert_eq!(status, 200);
+        let (status, problem) = send("/mount/guards/a", body(4_097)).await;
+        assert_eq!(status, 413);
+        assert!(
+            problem.contains("the body has more than 4096 bytes"),
+            "{problem}"
+        );
+    }
+
+    #[tokio::test]
+    async fn body_that_breaks_off_is_a_problem() {
+        let broken = futures_util::stream::iter([Err::<Bytes, _>("reset")]);
+        let request = Request::new(axum::body::Body::from_stream(broken));
+        let problem = Body::from_request(request, &())
+            .await
+            .err()
+            .expect("broken");
+        let expected = Problem::invalid("body", "the body did not arrive whole");
+        assert_eq!(problem, expected);
+    }
 
     fn body(content_type: &str, text: &'static str) -> Body {
         let value = content_type.parse().expect("a value");

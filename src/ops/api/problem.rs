@@ -77,3 +77,28 @@ impl IntoResponse for Problem {
         response
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn problem_names_the_field_if_there_is_one() {
+        let expected = json!({
+            "type": "about:blank", "title": "Bad Request", "status": 400, "detail": "limit is 0", "field": "limit"
+        });
+        assert_eq!(Problem::invalid("limit", "limit is 0").to_json(), expected);
+        let expected = json!({
+            "type": "about:blank", "title": "Not Found", "status": 404, "detail": "no such guard"
+        });
+        assert_eq!(Problem::not_found("no such guard").to_json(), expected);
+    }
+
+    #[test]
+    fn problem_has_its_own_media_type_and_status() {
+        let response = Problem::foreign_origin().into_response();
+        assert_eq!(response.status(), StatusCode::FORBIDDEN);
+        let content_type = &response.headers()[header::CONTENT_TYPE];
+        assert_eq!(content_type, "application/problem+json");
+    }
+}

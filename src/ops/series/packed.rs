@@ -8,7 +8,7 @@ use super::{
 
 /// The bits of a byte that carry a part of a number; the eighth says that another byte follows.
 const PART_BITS: u32 = 7;
-const MORE: u8 = 1 << PART_BITS;
+const MORE: u8 = 0b1000_0000;
 
 /// A histogram in few bytes: what a ring keeps. Two to four bytes per bucket that has values, and one to three for the number of
 /// them; none without values.
