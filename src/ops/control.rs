@@ -67,7 +67,7 @@ pub(super) fn control(
 ) -> Result<u64, NotControlled> {
     let alone = core.control_alone();
     let before = GuardMode::of(kind, name).ok_or(NotControlled::NoGuard)?;
-    apply(core, (kind, name), control, before, now)?;
+    apply(core, (kind, name), control, now)?;
     let after = GuardMode::of(kind, name).map(GuardMode::words);
     drop(alone);
     let word = control.as_str();
@@ -151,7 +151,6 @@ fn apply(
     core: &Core,
     (kind, name): (&str, &str),
     control: Control,
-    before: GuardMode,
     now: Instant,
 ) -> Result<(), NotControlled> {
     let (held, is_full) = {
@@ -172,7 +171,7 @@ fn apply(
     }
     // What was there before the first of several holds, unless somebody else has changed the guard since.
     let in_force = held.as_ref().filter(|hold| hold.find() == HoldEnd::Held);
-    let before = in_force.map_or(before, |hold| hold.before);
+    let before = in_force.map_or_else(|| GuardMode::common(kind, name), |hold| hold.before);
     if let Some(hold) = &held {
         core.holds().remove(kind, name);
         // The same again goes on, without a moment in between.
@@ -223,6 +222,19 @@ impl GuardMode {
             is_shadow: matches!(guard.stat("mode"), Some(Stat::Text(mode)) if mode == "shadow"),
         });
         modes.collect()
+    }
+
+    /// Returns the one that all guards of this kind and name have, or else that of a guard that nobody has changed: none of them
+    /// may become what only another one was.
+    fn common(kind: &str, name: &str) -> Self {
+        let modes = GuardMode::all(kind, name);
+        match modes.split_first() {
+            Some((first, others)) if others.iter().all(|mode| mode == first) => *first,
+            _ => GuardMode {
+                state: "closed",
+                is_shadow: false,
+            },
+        }
     }
 
     /// Returns that of the first guard of this kind and name.

@@ -582,3 +582,26 @@ async fn rates_of_a_chaos_are_set_and_journaled() {
     assert_eq!((settings.error_rate, settings.latency), (0.5, quarter));
     assert_eq!(guards.journal("control-chaos-rates").len(), 2);
 }
+
+/// The end of a hold left the second one rejecting for ever, as the application had set the first.
+#[tokio::test(start_paused = true)]
+async fn hold_of_guards_of_one_name_makes_none_what_another_was() {
+    let guards = Guards::start();
+    let breakers = [(); 2].map(|()| CircuitBreaker::new("control-twins"));
+    breakers[0].force_open();
+    let hold = |seconds| json!({"action": "hold_closed", "seconds": seconds, "reason": "x"});
+    guards.act("control-twins", hold(60)).await;
+    seconds(61).await;
+    assert_eq!(
+        breakers.each_ref().map(|breaker| breaker.state().as_str()),
+        ["closed"; 2]
+    );
+    // As long as they are alike, it is as for one.
+    breakers.iter().for_each(CircuitBreaker::force_open);
+    guards.act("control-twins", hold(60)).await;
+    seconds(61).await;
+    assert_eq!(
+        breakers.each_ref().map(|breaker| breaker.state().as_str()),
+        ["forced_open"; 2]
+    );
+}
