@@ -2,18 +2,18 @@
 
 use std::time::Duration;
 
-use axum::{Extension, Json, extract::State};
+use axum::{Json, extract::State};
 use http::StatusCode;
 use serde_json::{Value, json};
 use tokio::time::Instant;
 
 use super::{
     ApiResult, Problem, errors,
+    operator::Operator,
     path::{Body, PathParams},
     state::ApiState,
 };
 use crate::ops::{
-    Identity, Role,
     control::{self, Control, NotControlled, NotSet},
     guards::HoldAction,
     journal::{Event, EventKind, Severity},
@@ -28,17 +28,16 @@ const MAX_REASON: usize = 500;
 /// Answers `POST api/v1/guards/{kind}/{name}/control`.
 pub(super) async fn guard(
     State(state): State<ApiState>,
-    Extension(identity): Extension<Identity>,
+    Operator(by): Operator,
     params: PathParams,
     body: Body,
 ) -> ApiResult<Json<Value>> {
-    require_operator(&state, &identity)?;
     let members = body.json(&["action", "seconds", "reason"])?;
     let reason = check_reason(members.required_text("reason")?)?;
     let word = members.required_text("action")?;
     let control = parse_control(word, members.number("seconds")?)?;
     let guard = (params.get("kind"), params.get("name"));
-    let by = (identity.name(), reason);
+    let by = (by.name(), reason);
     let seq = control::control(&state.core, guard, control, by, Instant::now());
     let seq = seq.map_err(|error| match error {
         NotControlled::NoGuard => Problem::not_found(format!(
@@ -53,17 +52,16 @@ pub(super) async fn guard(
 /// Answers `POST api/v1/guards/{kind}/{name}/settings`.
 pub(super) async fn setting(
     State(state): State<ApiState>,
-    Extension(identity): Extension<Identity>,
+    Operator(by): Operator,
     params: PathParams,
     body: Body,
 ) -> ApiResult<Json<Value>> {
-    require_operator(&state, &identity)?;
     let members = body.json(&["setting", "value", "reason"])?;
     let reason = check_reason(members.required_text("reason")?)?;
     let setting = members.required_text("setting")?;
     let value = members.required_number_or_null("value")?;
     let guard = (params.get("kind"), params.get("name"));
-    let by = (identity.name(), reason);
+    let by = (by.name(), reason);
     let seq = control::set(&state.core, guard, (setting, value), by);
     let seq = seq.map_err(|error| match error {
         NotSet::NoSetting => Problem::not_found("no guard of this kind and name has this setting"),
@@ -98,11 +96,10 @@ fn parse_control(word: &str, seconds: Option<u64>) -> ApiResult<Control> {
 /// Answers `POST api/v1/errors/{fingerprint}`.
 pub(super) async fn error(
     State(state): State<ApiState>,
-    Extension(identity): Extension<Identity>,
+    Operator(by): Operator,
     params: PathParams,
     body: Body,
 ) -> ApiResult<Json<Value>> {
-    require_operator(&state, &identity)?;
     let members = body.json(&["status", "reason"])?;
     let status = members.required_text("status")?;
     let reason = members.text("reason")?.map(check_reason).transpose()?;
@@ -121,26 +118,13 @@ pub(super) async fn error(
     };
     let text = format!("error group is {status}: {}", redacted(group.message()));
     let event = Event::new(EventKind::Control, Severity::Info, group.kind(), text)
-        .with_who(identity.name())
+        .with_who(by.name())
         .with("fingerprint", fingerprint.to_string())
         .with("before", group.status().to_string())
         .with("after", status)
         .with("reason", reason);
     let seq = state.core.journal.record(event);
     Ok(Json(json!({"seq": seq})))
-}
-
-/// Refuses who may not change anything.
-pub(super) fn require_operator(state: &ApiState, identity: &Identity) -> ApiResult<()> {
-    if !state.core.allow_control {
-        return Err(Problem::forbidden(
-            "nothing can be changed here: see OpsBuilder::allow_control",
-        ));
-    }
-    match identity.role() {
-        Role::Operator => Ok(()),
-        Role::Viewer => Err(Problem::forbidden("only operators can change something")),
-    }
 }
 
 /// Returns for how long something is changed.

@@ -2,18 +2,18 @@
 
 use std::time::{Duration, SystemTime};
 
-use axum::{Extension, Json, extract::State};
+use axum::{Json, extract::State};
 use serde_json::{Value, json};
 use tokio::time::Instant;
 
 use super::{
     ApiResult, Problem,
-    control::{check_reason, check_seconds, require_operator},
+    control::{check_reason, check_seconds},
+    operator::Operator,
     path::Body,
     state::ApiState,
 };
 use crate::ops::{
-    Identity,
     log_level::{self, TemporaryFilter},
     time::unix,
 };
@@ -29,15 +29,14 @@ pub(super) async fn get(State(state): State<ApiState>) -> ApiResult<Json<Value>>
 
 pub(super) async fn post(
     State(state): State<ApiState>,
-    Extension(identity): Extension<Identity>,
+    Operator(by): Operator,
     body: Body,
 ) -> ApiResult<Json<Value>> {
-    require_operator(&state, &identity)?;
     let members = body.json(&["filter", "seconds", "reason"])?;
     let reason = check_reason(members.required_text("reason")?)?;
     let directives = check_directives(members.required_text("filter")?)?;
     let time = Duration::from_secs(check_seconds(members.number("seconds")?)?);
-    let by = (identity.name(), reason);
+    let by = (by.name(), reason);
     let core = &state.core;
     let set = log_level::set(core, directives, time, by, Instant::now());
     let seq = set

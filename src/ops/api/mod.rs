@@ -12,6 +12,7 @@ mod log_level;
 mod login;
 mod metrics;
 mod operations;
+mod operator;
 mod overview;
 mod page;
 mod params;
