@@ -2,7 +2,8 @@ use std::ops::Deref;
 
 /// A value on cache lines of its own.
 ///
-/// What threads write often must not share a line with what they only read, or each write takes the line from all of them.
+/// A number that threads write often must not share a line with one that they only read, or each write takes the line from all
+/// of them.
 /// 128 bytes, since processors of today fetch lines of 64 bytes in pairs, or have lines of 128.
 #[derive(Debug, Default)]
 #[repr(align(128))]

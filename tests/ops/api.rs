@@ -105,7 +105,7 @@ fn path_of(described: &str, console_errors: &Value) -> String {
 }
 
 #[tokio::test]
-async fn every_answer_is_as_described() {
+async fn answers_are_as_described() {
     let (console, _breakers) = console().await;
     let document = openapi();
     let errors = json(&console.get(VIEWER, "api/v1/errors").await);

@@ -59,7 +59,7 @@ fn assert_headers(response: &Response<bytes::Bytes>, path: &str) {
 
 // Paused, since a wrong token waits for its answer.
 #[tokio::test(start_paused = true)]
-async fn every_route_refuses_a_stranger() {
+async fn routes_refuse_a_stranger() {
     let console = Console::start(Ops::builder("orders").allow_control(true)).await;
     let mut checked = 0;
     for (method, path) in described() {

@@ -1,6 +1,6 @@
 //! One `GET` by HTTP/1.1, of which only the status is read.
 //!
-//! By hand, since a client of hyper would be two crates more for a request line and a status line.
+//! A client of hyper would be two crates more for a request line and a status line.
 
 use std::{io, str};
 

@@ -22,7 +22,7 @@ const OVERFLOW: u16 = BUCKETS as u16 - 1;
 
 /// Returns the index of the bucket of a value that is a number.
 ///
-/// What is below the first bucket, zero and negative values included, is in the underflow bucket (0).
+/// Values below the first bucket, zero and negative ones included, are in the underflow bucket (0).
 #[inline]
 pub(crate) fn bucket_of(value: f64) -> u16 {
     // The sign bit would read as a large exponent.

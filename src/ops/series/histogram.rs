@@ -5,8 +5,8 @@ use super::{
 
 /// Counts of values in log-linear buckets, 32 per power of two: a snapshot that can be merged and subtracted.
 ///
-/// Values from 1e-9 to 1e12 have buckets. What is less, zero and negative values included, is in the underflow bucket, which
-/// stands for 0; what is more is in the overflow bucket. `NaN` is ignored, and [counted](Histogram::ignored). Infinite values
+/// Values from 1e-9 to 1e12 have buckets. Smaller ones, zero and negative values included, are in the underflow bucket, which
+/// stands for 0; larger ones are in the overflow bucket. `NaN` is ignored, and [counted](Histogram::ignored). Infinite values
 /// count, but are not part of the sum.
 ///
 /// Memory: 16 bytes per bucket that has values.
