@@ -16,6 +16,7 @@ mod counts;
 mod deadlines;
 mod layer;
 mod metastable;
+mod peer;
 mod policy;
 mod properties;
 mod retry_after;

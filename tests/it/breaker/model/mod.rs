@@ -1,5 +1,6 @@
 //! The breaker against a naive model: a list of calls, each with the bucket of time that it counts in.
 
+mod parts;
 mod reference;
 mod regressions;
 mod settings;
@@ -16,7 +17,8 @@ use tower_keep::{
     protocol::WireFormat,
 };
 
-use reference::{Call, Model, Phase};
+use parts::{Call, Phase};
+use reference::Model;
 use settings::{Ratio, Settings};
 
 /// The longest that a peer tells it to stay open.

@@ -8,57 +8,10 @@ use tower_keep::{
     call::Evidence,
 };
 
-use super::settings::{Ratio, Settings};
-
-#[derive(Clone, Debug, PartialEq)]
-pub enum Phase {
-    Closed {
-        since: Duration,
-    },
-    Open {
-        until: Duration,
-    },
-    /// The probes that have not been given back.
-    HalfOpen(Vec<Probe>),
-    Forced,
-    Disabled,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Probe {
-    call: u64,
-    until: Duration,
-    is: Is,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq)]
-enum Is {
-    Out,
-    Good,
-    Bad,
-    Overdue,
-}
-
-#[derive(Clone, Copy)]
-pub struct Seen {
-    bucket: u128,
-    pub failed: bool,
-    pub slow: bool,
-}
-
-/// A call that was let pass.
-#[derive(Clone, Copy, Debug)]
-pub struct Call {
-    id: u64,
-    pub generation: u64,
-    began: Duration,
-    /// Unless it has been given back.
-    pub is_probe: bool,
-    /// When its head was counted as good, whether that was slow, and in which window.
-    counted: Option<(Duration, bool, u64)>,
-    /// Nothing that it still says counts.
-    done: bool,
-}
+use super::{
+    parts::{Call, Is, Phase, Probe, Seen},
+    settings::{Ratio, Settings},
+};
 
 #[derive(Clone)]
 pub struct Model {
