@@ -3,6 +3,7 @@
 mod call_stats;
 mod failure_streak;
 mod half_open;
+mod open_backoff;
 mod phase;
 
 use std::time::Duration;
@@ -25,10 +26,9 @@ use crate::{call::Label, guard::Rejects, protocol::upload::Upload};
 
 use call_stats::CallStats;
 use half_open::HalfOpen;
+use open_backoff::OpenBackoff;
 use phase::Phase;
 
-/// Bounds the exponent of the open backoff; beyond it every factor has reached its maximum.
-const MAX_BACKOFF_LEVEL: u32 = 64;
 /// A probe whose caller stalls its upload keeps its slot for this part of the probe timeout.
 const STALL_DIVISOR: u32 = 10;
 
@@ -45,8 +45,7 @@ pub(super) struct StateMachine {
     /// is too late to count.
     generation: u64,
     transitions: u64,
-    /// The number of times that the open time has been multiplied by the open backoff.
-    backoff_level: u32,
+    backoff: OpenBackoff,
     /// The override set on the breaker itself. The one set by its switch comes first.
     manual_mode: SwitchMode,
     switch_mode: SwitchMode,
@@ -74,7 +73,7 @@ impl StateMachine {
             },
             generation: 0,
             transitions: 0,
-            backoff_level: 0,
+            backoff: OpenBackoff::default(),
             manual_mode: SwitchMode::Normal,
             switch_mode,
             random,
@@ -443,7 +442,7 @@ impl StateMachine {
     /// but its generation grows, so that late results do not count.
     pub(super) fn reset(&mut self, now: Instant) -> Option<Transition> {
         self.manual_mode = SwitchMode::Normal;
-        self.backoff_level = 0;
+        self.backoff.reset();
         if self.switch_mode != SwitchMode::Normal {
             return None;
         }
@@ -468,7 +467,7 @@ impl StateMachine {
             (SwitchMode::Disabled, _) => Some(self.transition(Phase::Disabled, reason, now)),
             // What the circuit was before is out of date, so it starts again.
             (SwitchMode::Normal, CircuitState::ForcedOpen | CircuitState::Disabled) => {
-                self.backoff_level = 0;
+                self.backoff.reset();
                 Some(self.close(reason, now))
             }
             (SwitchMode::Normal, _) => None,
@@ -484,14 +483,8 @@ impl StateMachine {
     /// Opens the circuit for the open time with backoff and jitter.
     fn trip(&mut self, reason: TransitionReason, now: Instant) -> Transition {
         self.decay_backoff(now);
-        let jitter = 1.0 + self.config.settings.open_jitter * self.random.f64();
-        let wait = Duration::try_from_secs_f64(
-            self.config.open_time_at(self.backoff_level).as_secs_f64() * jitter,
-        );
-        // Afterwards: the first time is the open time as it was configured.
-        self.backoff_level = (self.backoff_level + 1).min(MAX_BACKOFF_LEVEL);
-        // Jitter may exceed what a `Duration` can hold.
-        self.open_for(wait.unwrap_or(self.config.max_open_time), reason, now)
+        let wait = self.backoff.next_open_time(&self.config, &mut self.random);
+        self.open_for(wait, reason, now)
     }
 
     fn open_for(&mut self, wait: Duration, reason: TransitionReason, now: Instant) -> Transition {
@@ -504,18 +497,9 @@ impl StateMachine {
 
     /// Lowers the backoff by a level for each open time that the circuit has stayed closed. Must come before it opens.
     fn decay_backoff(&mut self, now: Instant) {
-        let Phase::Closed { since } = self.phase else {
-            return;
-        };
-        // Each level has an open time of its own, the highest the longest.
-        let mut healthy = now.saturating_duration_since(since);
-        while self.backoff_level > 0 {
-            let Some(rest) = healthy.checked_sub(self.config.open_time_at(self.backoff_level))
-            else {
-                return;
-            };
-            healthy = rest;
-            self.backoff_level -= 1;
+        if let Phase::Closed { since } = self.phase {
+            let healthy = now.saturating_duration_since(since);
+            self.backoff.decay(healthy, &self.config);
         }
     }
 
