@@ -138,6 +138,9 @@ mod util;
 
 #[doc(inline)]
 pub use breaker::{CallError, CircuitBreaker, breaker};
+#[cfg(any(feature = "logging", feature = "ops", feature = "prometheus"))]
+#[doc(inline)]
+pub use call::InstallError;
 #[doc(inline)]
 pub use bulkhead::Bulkhead;
 #[doc(inline)]

@@ -15,6 +15,8 @@ mod end;
 mod error;
 mod evidence;
 mod grpc_code;
+#[cfg(any(feature = "logging", feature = "ops", feature = "prometheus"))]
+mod install_error;
 mod not_sent;
 mod outcome;
 mod packed_option;
@@ -32,6 +34,8 @@ pub use end::{CallEnd, Cause};
 pub use error::{BoxError, find};
 pub use evidence::Evidence;
 pub use grpc_code::GrpcCode;
+#[cfg(any(feature = "logging", feature = "ops", feature = "prometheus"))]
+pub use install_error::InstallError;
 pub use outcome::Outcome;
 pub use rejection::{Label, Rejection, RejectionKind};
 

@@ -7,7 +7,6 @@ use tracing_subscriber::{
 };
 
 use super::{
-    error::InstallError,
     filter::{env_var, parse_filter},
     filter_handle::FilterHandle,
     format::LogFormat,
@@ -15,10 +14,15 @@ use super::{
     line_format::LineFormat,
     output::Output,
 };
-use crate::errors::capture_panics;
+use crate::{
+    call::{ConfigError, InstallError},
+    errors::capture_panics,
+};
 
 /// The filter if neither `RUST_LOG` nor [`Logging::level`] is set.
 const DEFAULT_LEVEL: &str = "info";
+const ALREADY_INSTALLED: &str = "logging: another tracing subscriber is installed already; build its registry with the layer of \
+                                 `logging::builder()` instead";
 
 /// A builder for logging; see the [module](super). Created by [`builder`](super::builder).
 #[derive(Clone, Debug)]
@@ -176,7 +180,7 @@ impl<W> Logging<W> {
                 Some("pretty") => Ok(true),
                 Some(other) => {
                     let value = format!("{other:?}");
-                    Err(InstallError::config("LOG_FORMAT", value, "json or pretty"))
+                    Err(ConfigError::new("logging", "LOG_FORMAT", value, "json or pretty").into())
                 }
             },
         }
@@ -252,7 +256,8 @@ impl<W> Logging<W> {
         // Whatever can be invalid is checked before anything is installed.
         let panics = self.capture_panics;
         let subscriber = Registry::default().with(filter).with(self.layer()?);
-        tracing::subscriber::set_global_default(subscriber)?;
+        tracing::subscriber::set_global_default(subscriber)
+            .map_err(|_| InstallError::already_installed(ALREADY_INSTALLED))?;
         // Fails if the program has another logger, which then stays.
         let log = LogTracer::builder().with_max_level(LevelFilter::current().as_log());
         let forwards_log = log.init().is_ok();

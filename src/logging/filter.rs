@@ -3,8 +3,7 @@ use std::env::{self, VarError};
 use tracing::level_filters::LevelFilter;
 use tracing_subscriber::{EnvFilter, filter::Directive};
 
-use super::error::InstallError;
-use crate::call::ConfigError;
+use crate::call::{ConfigError, InstallError};
 
 /// The target of the span of a call, which carries the IDs into tasks.
 const CALL_SPAN: &str = "tower_keep::call";
@@ -16,7 +15,7 @@ pub(super) fn env_var(name: &'static str) -> Result<Option<String>, InstallError
         Ok(value) => Ok(Some(value.trim().to_owned())),
         Err(VarError::NotPresent) => Ok(None),
         Err(VarError::NotUnicode(value)) => {
-            Err(InstallError::config(name, format!("{value:?}"), "UTF-8"))
+            Err(ConfigError::new("logging", name, format!("{value:?}"), "UTF-8").into())
         }
     }
 }

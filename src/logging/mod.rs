@@ -4,7 +4,7 @@
 //! adds the same IDs.
 //!
 //! ```no_run
-//! # fn main() -> Result<(), tower_keep::logging::InstallError> {
+//! # fn main() -> Result<(), tower_keep::InstallError> {
 //! tower_keep::logging::install()?;
 //! tracing::info!(port = 3000, "listening");
 //! # Ok(()) }
@@ -70,7 +70,6 @@
 //! Logging does not wait for anything but the writer.
 
 mod builder;
-mod error;
 mod escape;
 mod event_fields;
 mod field_value;
@@ -94,9 +93,11 @@ mod span_data;
 mod span_fields;
 mod timestamp;
 
+use crate::call::InstallError;
+
 pub use self::{
-    builder::Logging, error::InstallError, filter_handle::FilterHandle, format::LogFormat,
-    layer::LogLayer, lost_lines::lost_lines, output::Output,
+    builder::Logging, filter_handle::FilterHandle, format::LogFormat, layer::LogLayer,
+    lost_lines::lost_lines, output::Output,
 };
 
 /// Installs a subscriber with the default settings; see the [module](self).
@@ -122,7 +123,7 @@ pub fn install() -> Result<(), InstallError> {
 /// A program whose standard output is data logs to standard error:
 ///
 /// ```no_run
-/// # fn main() -> Result<(), tower_keep::logging::InstallError> {
+/// # fn main() -> Result<(), tower_keep::InstallError> {
 /// tower_keep::logging::builder().stderr().level("info,my_app=debug").install()?;
 /// # Ok(()) }
 /// ```

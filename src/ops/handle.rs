@@ -3,14 +3,10 @@ use std::{fmt, sync::Arc};
 use axum::Router;
 
 use super::{
-    Access, OpsBuilder, api,
-    core::Core,
-    driver,
-    health::Health,
-    journal::Journal,
-    recorder::{InstallError, Recorder},
+    Access, OpsBuilder, api, core::Core, driver, health::Health, journal::Journal,
+    recorder::Recorder,
 };
-use crate::call::Label;
+use crate::call::{InstallError, Label};
 
 /// The operations side of a process; see the [module](super).
 #[derive(Clone)]

@@ -2,14 +2,18 @@ use std::{sync::mpsc, thread, time::Duration};
 
 use metrics_exporter_prometheus::{Matcher, PrometheusHandle, PrometheusRecorder};
 
-use super::{InstallError, Prometheus};
+use super::Prometheus;
 use crate::{
-    call::ConfigError,
+    call::{ConfigError, InstallError},
     track::{DURATION_BUCKETS, SIZE_BUCKETS, STREAM_DURATION_BUCKETS},
 };
 
 /// The period of the exporter's own upkeep: short enough that a busy process collects few thousand values per series.
 const UPKEEP_PERIOD: Duration = Duration::from_secs(5);
+
+const ALREADY_INSTALLED: &str = "prometheus: a metrics recorder is installed already; install only once and clone the handle, or \
+                                 remove the other recorder";
+const NO_UPKEEP: &str = "prometheus: the thread of the upkeep cannot be started";
 
 /// The names of the durations of streams, classic ones included. Whole names, since the recorder prefers those to suffixes.
 const STREAM_DURATIONS: [&str; 3] = [
@@ -79,8 +83,9 @@ impl PrometheusBuilder {
         thread::Builder::new()
             .name("tower-keep-prometheus".to_owned())
             .spawn(move || wait.recv().map(|handle| run_upkeep(&handle)))
-            .map_err(InstallError::upkeep)?;
-        metrics::set_global_recorder(recorder).map_err(|_| InstallError::already_installed())?;
+            .map_err(|error| InstallError::failed(NO_UPKEEP, error))?;
+        metrics::set_global_recorder(recorder)
+            .map_err(|_| InstallError::already_installed(ALREADY_INSTALLED))?;
         // It waits for nothing else, so that it is there.
         let _ = installed.send(handle.clone());
         Ok(Prometheus::new(handle))

@@ -22,7 +22,7 @@ impl Prometheus {
     /// let prometheus = tower_keep::prometheus::install()?;
     /// metrics::gauge!("lamps_on").set(2.0);
     /// assert!(prometheus.render().contains("lamps_on 2"));
-    /// # Ok::<_, tower_keep::prometheus::InstallError>(())
+    /// # Ok::<_, tower_keep::InstallError>(())
     /// ```
     pub fn render(&self) -> String {
         self.0.render()
@@ -37,7 +37,7 @@ impl Prometheus {
     /// let prometheus = tower_keep::prometheus::install()?;
     /// let app: axum::Router = axum::Router::new().route("/metrics", prometheus.route());
     /// # let _ = app;
-    /// # Ok::<_, tower_keep::prometheus::InstallError>(())
+    /// # Ok::<_, tower_keep::InstallError>(())
     /// ```
     #[cfg(feature = "axum")]
     #[cfg_attr(docsrs, doc(cfg(feature = "axum")))]

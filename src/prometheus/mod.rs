@@ -36,7 +36,7 @@
 //! use axum::{Router, routing::get};
 //! use tower_keep::observe;
 //!
-//! # fn main() -> Result<(), tower_keep::prometheus::InstallError> {
+//! # fn main() -> Result<(), tower_keep::InstallError> {
 //! let prometheus = tower_keep::prometheus::install()?;
 //! let app: Router = Router::new()
 //!     .route("/orders/{id}", get(async || "an order"))
@@ -59,14 +59,15 @@
 //!
 //! let error = tower_keep::prometheus::install().unwrap_err();
 //! assert!(error.is_already_installed());
-//! # Ok::<_, tower_keep::prometheus::InstallError>(())
+//! # Ok::<_, tower_keep::InstallError>(())
 //! ```
 
 mod builder;
-mod error;
 mod handle;
 
-pub use self::{builder::PrometheusBuilder, error::InstallError, handle::Prometheus};
+use crate::call::InstallError;
+
+pub use self::{builder::PrometheusBuilder, handle::Prometheus};
 
 /// Installs the recorder for the whole process with the default settings; see the [module](self).
 ///
@@ -89,7 +90,7 @@ pub fn install() -> Result<Prometheus, InstallError> {
 /// ```no_run
 /// let prometheus = tower_keep::prometheus::builder().global_label("region", "eu-1").install()?;
 /// # let _ = prometheus;
-/// # Ok::<_, tower_keep::prometheus::InstallError>(())
+/// # Ok::<_, tower_keep::InstallError>(())
 /// ```
 pub fn builder() -> PrometheusBuilder {
     PrometheusBuilder::default()

@@ -49,7 +49,7 @@ fn child_process() {
     };
     // The test harness has a hook of its own.
     let _ = panic::take_hook();
-    let say = |result: Result<(), logging::InstallError>| match result {
+    let say = |result: Result<(), tower_keep::InstallError>| match result {
         Ok(()) => println!("installed"),
         Err(error) => println!(
             "said: {:?} {}: {error}",

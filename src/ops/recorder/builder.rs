@@ -1,6 +1,6 @@
-use super::{InstallError, Recorder, bounds::Bounds, bucket_table::BucketTable, limits::Limits};
+use super::{Recorder, bounds::Bounds, bucket_table::BucketTable, limits::Limits};
 use crate::{
-    call::ConfigError,
+    call::{ConfigError, InstallError},
     track::{DURATION_BUCKETS, SIZE_BUCKETS, STREAM_DURATION_BUCKETS},
 };
 
@@ -47,7 +47,7 @@ impl Default for RecorderBuilder {
 impl RecorderBuilder {
     /// Sets the maximum number of series in all, 1 to 1,000,000.
     ///
-    /// What is beyond is recorded in the series of its family that is labeled `otel_metric_overflow="true"`; a family that would
+    /// Series beyond it are recorded in that of their family which is labeled `otel_metric_overflow="true"`; a family that would
     /// be new is not recorded. Default: 10,000, which Prometheus takes in well below a second.
     pub fn max_series(mut self, series: usize) -> Self {
         self.limits.series = series;
@@ -90,7 +90,7 @@ impl RecorderBuilder {
 
     /// Sets the upper bounds of the exposed buckets of a histogram, in its unit, without the last one (`+Inf`).
     ///
-    /// `metric` is a whole name (`operation_duration_seconds`), or what names end in if it begins with `_` (`_ratio`). Whole
+    /// `metric` is a whole name (`operation_duration_seconds`), or an end of names if it begins with `_` (`_ratio`). Whole
     /// names take precedence, then the longest end. The bounds must be finite and ascend; at most 200. The latest call for a
     /// name wins. Percentiles and history do not depend on them. Default: `DURATION_BUCKETS` for `_seconds`, `SIZE_BUCKETS` for
     /// `_bytes`, `STREAM_DURATION_BUCKETS` for the durations of streams, 0 to 10,000 for all others, as OpenTelemetry has it.

@@ -5,7 +5,8 @@ use metrics::{
     SharedString, Unit,
 };
 
-use super::{InstallError, Recorder};
+use super::{Recorder, recorder::ALREADY_INSTALLED};
+use crate::call::InstallError;
 
 /// A recorder that hands everything to a [`Recorder`] and to another one; made by [`Recorder::fanout`].
 #[derive(Clone, Debug)]
@@ -30,7 +31,8 @@ impl<R> Fanout<R> {
         R: metrics::Recorder + Send + Sync + 'static,
     {
         let recorder = self.recorder.clone();
-        metrics::set_global_recorder(self).map_err(|_| InstallError::already_installed())?;
+        metrics::set_global_recorder(self)
+            .map_err(|_| InstallError::already_installed(ALREADY_INSTALLED))?;
         recorder.remember();
         Ok(())
     }

@@ -55,7 +55,7 @@
 //! metrics::histogram!("order_seconds").record(0.2);
 //! let text = recorder.render(Format::Text);
 //! assert!(text.contains("order_seconds_bucket{le=\"0.25\"} 1\n"));
-//! # Ok::<_, tower_keep::ops::recorder::InstallError>(())
+//! # Ok::<_, tower_keep::InstallError>(())
 //! ```
 //!
 //! With the history, in a runtime of tokio:
@@ -86,7 +86,6 @@ mod format;
 mod gauge_cell;
 mod histogram_cell;
 mod histogram_lines;
-mod install_error;
 mod limits;
 mod lookup;
 mod metrics_facade;
@@ -109,7 +108,6 @@ mod value;
 pub use builder::RecorderBuilder;
 pub use fanout::Fanout;
 pub use format::Format;
-pub use install_error::InstallError;
 pub use metrics_facade::Metrics;
 pub use recorder::Recorder;
 pub use value::{FamilyInfo, SeriesSnapshot, Value};

@@ -4,10 +4,15 @@ use std::{
 };
 
 use super::{
-    FamilyInfo, Fanout, Format, InstallError, Metrics, RecorderBuilder, SeriesSnapshot, Value,
+    FamilyInfo, Fanout, Format, Metrics, RecorderBuilder, SeriesSnapshot, Value,
     bucket_table::BucketTable, limits::Limits, render::render, series::Series, shared::Shared,
 };
+use crate::call::InstallError;
 use crate::ops::series::{Query, QueryError, QueryResult, SeriesKind, SeriesView, evaluate};
+
+/// The text for who installs a second recorder.
+pub(super) const ALREADY_INSTALLED: &str = "recorder: a metrics recorder is installed already; install only once and clone the handle, \
+                                            or hand the other recorder to `Recorder::fanout`";
 
 /// The recorder of this process: every metric that the application records, with bounded memory.
 ///
@@ -67,7 +72,7 @@ impl Recorder {
     /// Returns an error if the process has a recorder already.
     pub fn install(&self) -> Result<(), InstallError> {
         metrics::set_global_recorder(self.clone())
-            .map_err(|_| InstallError::already_installed())?;
+            .map_err(|_| InstallError::already_installed(ALREADY_INSTALLED))?;
         self.remember();
         Ok(())
     }
