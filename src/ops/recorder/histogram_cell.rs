@@ -357,7 +357,12 @@ mod tests {
             bounds.dedup();
             let cell = cell(&bounds);
             let values: Vec<_> = values.iter().chain(&bounds).copied().collect();
-            values.iter().for_each(|value| cell.record(*value));
+            for (at, value) in values.iter().enumerate() {
+                if at == 20 {
+                    cell.spread();
+                }
+                cell.record(*value);
+            }
             let exact: Vec<_> = bounds
                 .iter()
                 .map(|bound| values.iter().filter(|value| *value <= bound).count() as u64)
