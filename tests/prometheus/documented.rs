@@ -47,6 +47,18 @@ impl Documented {
         all
     }
 
+    /// Takes out what the recorder of `ops` says about itself, which is in no scrape of another one.
+    pub fn split_off_recorder(&mut self) -> Self {
+        let is_own = |name: &str| {
+            name.starts_with("tower_keep_ops_") || name == "process_start_time_seconds"
+        };
+        let (own, others) = std::mem::take(&mut self.0)
+            .into_iter()
+            .partition(|(name, _)| is_own(name));
+        self.0 = others;
+        Documented(own)
+    }
+
     /// Returns what differs between the list and a scrape.
     pub fn compare(&self, scrape: &str) -> BTreeSet<String> {
         let mut problems = BTreeSet::new();
@@ -83,12 +95,7 @@ impl Documented {
             }
             seen.entry(metric).or_default().insert(labels);
         }
-        // What our own recorder says about itself is in no scrape of another one.
-        let others = self
-            .0
-            .iter()
-            .filter(|(name, _)| !name.starts_with("tower_keep_ops_"));
-        for (name, rows) in others {
+        for (name, rows) in &self.0 {
             let series = seen.get(name.as_str()).cloned().unwrap_or_default();
             for row in rows {
                 let series: Vec<_> = series.iter().filter(|labels| row.has(labels)).collect();

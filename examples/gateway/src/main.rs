@@ -243,7 +243,6 @@ fn install(
     let ops = ops.map_err(|error| error.to_string())?;
     ops.install()
         .map_err(|error| format!("cannot record metrics: {error}"))?;
-    operations::record_start();
     Ok(ops)
 }
 

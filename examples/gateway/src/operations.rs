@@ -1,9 +1,8 @@
 //! The operations side: what is checked, who may see the console, and who may change something there.
 
 use std::env;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
-use metrics::Unit;
 use tower_keep::ConfigError;
 use tower_keep::breaker::CircuitBreaker;
 use tower_keep::logging::FilterHandle;
@@ -48,15 +47,6 @@ pub fn build(
         .into_iter()
         .fold(builder, |builder, filter| builder.log_filter(filter));
     builder.build()
-}
-
-/// Records when the process started, of which dashboards make how long it is up. By the name that all exporters use.
-pub fn record_start() {
-    const NAME: &str = "process_start_time_seconds";
-    let meaning = "When the process started, in seconds since 1970.";
-    metrics::describe_gauge!(NAME, Unit::Seconds, meaning);
-    let since = SystemTime::UNIX_EPOCH.elapsed().unwrap_or_default();
-    metrics::gauge!(NAME).set(since.as_secs_f64());
 }
 
 /// Makes the check of the upstream. What a stranger's upstream has under which path is not known, so that it is only

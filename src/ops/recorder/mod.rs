@@ -37,6 +37,13 @@
 //! histogram `load`. `tower_keep_ops_series_dropped_total`, `tower_keep_ops_labels_cut_total` and
 //! `tower_keep_ops_values_ignored_total` say how often.
 //!
+//! # The process
+//!
+//! `process_start_time_seconds`, of which dashboards make how long a process is up, is when the first recorder was made: std does
+//! not know when the process started. An application that knows better sets the gauge. There is nothing else about the process,
+//! since each system tells memory, processor time and open files in another way: crates such as `metrics-process` read them, and
+//! record them here.
+//!
 //! # Clones
 //!
 //! Clones of a [`Recorder`] share everything.

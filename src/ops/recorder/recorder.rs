@@ -1,6 +1,7 @@
 use std::{
     fmt,
     sync::{Arc, OnceLock, atomic::Ordering},
+    time::SystemTime,
 };
 
 use super::{
@@ -20,6 +21,8 @@ pub(super) const ALREADY_INSTALLED: &str = "recorder: a metrics recorder is inst
 #[derive(Clone)]
 pub struct Recorder(pub(super) Arc<Shared>);
 
+/// The time at which the first recorder was made: the nearest to the start of the process that all of them know.
+static FIRST_MADE: OnceLock<SystemTime> = OnceLock::new();
 /// The recorder that [`Recorder::install`] installed.
 static INSTALLED: OnceLock<Recorder> = OnceLock::new();
 
@@ -62,7 +65,12 @@ impl Recorder {
     }
 
     pub(super) fn with(limits: Limits, buckets: BucketTable) -> Self {
-        Recorder(Arc::new(Shared::new(limits, buckets)))
+        let recorder = Recorder(Arc::new(Shared::new(limits, buckets)));
+        recorder
+            .0
+            .own
+            .set_start(*FIRST_MADE.get_or_init(SystemTime::now));
+        recorder
     }
 
     /// Installs the recorder for the whole process: everything that goes to the `metrics` facade is recorded from now on.
