@@ -189,6 +189,10 @@ impl Core {
         }
     }
 
+            // Several events are one change: the later ones may be in the update of the first.
+            if kind == UpdateKind::Change && self.journal.last() <= last.shown {
+                return;
+            }
     /// Returns the present for a viewer: the latest update, or a new one.
     pub(super) fn present(&self, at: SystemTime) -> Arc<Update> {
         if let Some(latest) = self.hub.latest() {
@@ -272,3 +276,21 @@ mod tests {
         );
     }
 }
+
+    /// Three events at once made up to three updates, of which two had none.
+    #[test]
+    fn change_without_a_new_event_costs_no_update() {
+        let core = Ops::builder("orders").build().expect("valid").into_core();
+        let at = SystemTime::now();
+        let _seat = core.hub.join().expect("a seat");
+        let push = || {
+            core.send_update(UpdateKind::Change, at);
+            core.updates.load(Ordering::Relaxed)
+        };
+        assert_eq!(push(), 0);
+        for _ in 0..3 {
+            let event = Event::new(EventKind::Custom, Severity::Info, "orders", "x");
+            core.journal.record(event);
+        }
+        assert_eq!([push(), push(), push()], [1, 1, 1]);
+    }
