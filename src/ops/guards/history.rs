@@ -5,7 +5,7 @@ use std::{
 
 use crate::{ops::redact::redacted, registry::GuardTransition};
 
-/// The most guards with a history. More are shown without.
+/// The most guards with a history. One more takes the place of the one that was quiet for longest, which may be gone.
 const MAX_GUARDS: usize = 1_000;
 /// The most transitions of one guard.
 const MAX_TRANSITIONS: usize = 64;
@@ -40,8 +40,7 @@ impl GuardHistory {
     pub(crate) fn record(&mut self, transition: &GuardTransition) {
         let key = (transition.kind, Box::from(transition.name.as_str()));
         if !self.guards.contains_key(&key) && self.guards.len() == MAX_GUARDS {
-            self.dropped += 1;
-            return;
+            self.forget_quietest();
         }
         let seen = self.guards.entry(key).or_default();
         if seen.len() == MAX_TRANSITIONS {
@@ -57,6 +56,16 @@ impl GuardHistory {
             reason: transition.reason,
             last_error: last_error.map(|error| redacted(error.as_str()).into()),
         });
+    }
+
+    fn forget_quietest(&mut self) {
+        let last = |seen: &VecDeque<SeenTransition>| seen.back().map(|seen| seen.at);
+        let quietest = self.guards.iter().min_by_key(|(_, seen)| last(seen));
+        if let Some(key) = quietest.map(|(key, _)| key.clone())
+            && let Some(forgotten) = self.guards.remove(&key)
+        {
+            self.dropped += forgotten.len() as u64;
+        }
     }
 
     /// Returns how many transitions were dropped, of guards beyond the limit.
@@ -218,5 +227,27 @@ mod tests {
         }
         assert_eq!((history.guards.len(), history.dropped()), (MAX_GUARDS, 1));
         assert_eq!(history.transitions(KIND, "none").count(), 0);
+    }
+
+    /// The first thousand names had a history until the end, be the guards long gone, and later ones never.
+    #[tokio::test]
+    async fn history_of_a_guard_beyond_the_limit_replaces_the_quietest() {
+        let mut history = GuardHistory::default();
+        let one = transition("quietest", "open", 1).await;
+        let mut record = |name: String, seconds| {
+            let (name, at) = (name.into(), at(seconds));
+            history.record(&GuardTransition {
+                name,
+                at,
+                ..one.clone()
+            });
+        };
+        for n in 0..MAX_GUARDS as u64 {
+            record(n.to_string(), 1_000 + n);
+        }
+        record("0".into(), 5_000);
+        record("later".into(), 5_001);
+        let seen = ["0", "1", "2", "later"].map(|name| history.transitions(KIND, name).count());
+        assert_eq!((seen, history.dropped()), ([2, 0, 1, 1], 1));
     }
 }
