@@ -20,11 +20,15 @@ pub(super) fn metric_name(name: &str) -> Cow<'_, str> {
 }
 
 /// Returns the name of a label with `_` for every character that may not be in it. `le` and `quantile` become `exported_le`
-/// and `exported_quantile`.
+/// and `exported_quantile`, and of several underscores at the begin one is left: such names are Prometheus' own.
 fn label_name(name: &str) -> Cow<'_, str> {
-    match RESERVED.contains(&name) {
-        true => Cow::Owned(format!("exported_{name}")),
-        false => valid_name(name, |byte| byte.is_ascii_alphanumeric() || byte == b'_'),
+    if RESERVED.contains(&name) {
+        return Cow::Owned(format!("exported_{name}"));
+    }
+    let valid = valid_name(name, |byte| byte.is_ascii_alphanumeric() || byte == b'_');
+    match valid.strip_prefix("__") {
+        Some(rest) => Cow::Owned(format!("_{}", rest.trim_start_matches('_'))),
+        None => valid,
     }
 }
 
@@ -117,6 +121,9 @@ mod tests {
             ["exported_le", "exported_quantile"]
         );
         assert_eq!([label_name("a:b"), label_name("a")], ["a_b", "a"]);
+        // A scrape with a label `__name__` fails as a whole.
+        let own = ["__name__", ".-name", "___", "_a"].map(label_name);
+        assert_eq!(own, ["_name__", "_name", "_", "_a"]);
     }
 
     fn key(labels: &[(&'static str, String)]) -> Key {
