@@ -87,7 +87,7 @@ pub(super) fn control(
         .with("after", after)
         .with("seconds", seconds)
         .with("reason", reason);
-    Ok(core.journal.record(event))
+    Ok(core.audit(event))
 }
 
 /// Changes a setting of a guard for an operator, and records it. Returns the number of the event.
@@ -115,7 +115,7 @@ pub(super) fn set(
         .with("before", before)
         .with("after", after)
         .with("reason", reason);
-    Ok(core.journal.record(event))
+    Ok(core.audit(event))
 }
 
 /// Returns the value of a setting of the first guard of this kind and name.
@@ -143,7 +143,7 @@ pub(super) fn end_holds(core: &Core, now: Instant) {
         let after = GuardMode::of(&hold.kind, &hold.name).map(GuardMode::words);
         let event = Event::new(EventKind::Control, Severity::Info, &hold.name, text);
         let event = event.with("kind", &*hold.kind).with("action", word);
-        core.journal.record(event.with("after", after));
+        core.audit(event.with("after", after));
     }
 }
 

@@ -11,7 +11,7 @@ use tokio::time::Instant;
 use super::{
     access::{FailedLoginCount, FailedLogins, LoginSource},
     api::sections::{self, Sections},
-    control,
+    audit, control,
     guards::{GuardHistory, Holds},
     health::Health,
     journal::{Event, EventKind, Journal, Severity},
@@ -163,6 +163,12 @@ impl Core {
         }
     }
 
+    /// Records what somebody did, in the log as well.
+    pub(super) fn audit(&self, event: Event) -> u64 {
+        audit::report(&event);
+        self.journal.record(event)
+    }
+
     /// Records how many logins have failed.
     pub(super) fn record_failed_logins(&self, counts: Vec<FailedLoginCount>) {
         for counted in counts {
@@ -175,7 +181,7 @@ impl Core {
             let event = Event::new(EventKind::Login, Severity::Warning, subject, text)
                 .with("address", address)
                 .with("count", counted.count);
-            self.journal.record(event);
+            self.audit(event);
         }
     }
 
@@ -183,16 +189,16 @@ impl Core {
     pub(super) fn send_update(&self, kind: UpdateKind, at: SystemTime) {
         if self.hub.viewers() > 0 {
             let mut last = lock(&self.last);
+            // Several events are one change: the later ones may be in the update of the first.
+            if kind == UpdateKind::Change && self.journal.last() <= last.shown {
+                return;
+            }
             let update = self.update(kind, at, &mut last);
             // Under the lock, so that updates come in their order.
             self.hub.send(update);
         }
     }
 
-            // Several events are one change: the later ones may be in the update of the first.
-            if kind == UpdateKind::Change && self.journal.last() <= last.shown {
-                return;
-            }
     /// Returns the present for a viewer: the latest update, or a new one.
     pub(super) fn present(&self, at: SystemTime) -> Arc<Update> {
         if let Some(latest) = self.hub.latest() {
@@ -275,7 +281,6 @@ mod tests {
             "nobody looks any more"
         );
     }
-}
 
     /// Three events at once made up to three updates, of which two had none.
     #[test]
@@ -294,3 +299,4 @@ mod tests {
         }
         assert_eq!([push(), push(), push()], [1, 1, 1]);
     }
+}

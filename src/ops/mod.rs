@@ -59,7 +59,8 @@
 //! 500 guards (`benches/console.rs`). While nobody looks, none. Everything is bounded: series, events, viewers, holds,
 //! answers, parameters and bodies. What was dropped is counted, in `dropped` of the status.
 //!
-//! Nothing survives a restart: history, journal, holds, sessions and login links are in memory.
+//! Nothing survives a restart: history, journal, holds, sessions and login links are in memory. Logins and what operators did are in
+//! the log as well, with the target `tower_keep::ops`.
 //!
 //! # Clones
 //!
@@ -74,6 +75,7 @@
 
 mod access;
 mod api;
+mod audit;
 mod builder;
 mod console;
 mod control;

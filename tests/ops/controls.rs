@@ -605,3 +605,51 @@ async fn hold_of_guards_of_one_name_makes_none_what_another_was() {
         ["forced_open"; 2]
     );
 }
+
+/// The journal is gone after a restart.
+#[tokio::test(start_paused = true)]
+async fn controls_are_in_the_log_in_one_line_each() {
+    let lines = std::sync::Arc::new(std::sync::Mutex::new(Vec::new()));
+    let subscriber = tracing_subscriber::fmt()
+        .with_ansi(false)
+        .with_writer(Lines(lines.clone()));
+    let _default = tracing::subscriber::set_default(subscriber.finish());
+    let guards = Guards::start();
+    let _breaker = CircuitBreaker::new("control-log");
+    let body = json!({"action": "shadow", "seconds": 60, "reason": "one\ntwo"});
+    assert_eq!(guards.act("control-log", body).await, StatusCode::OK);
+    let text = String::from_utf8(lines.lock().expect("no panic").clone()).expect("text");
+    let line = text.lines().find(|line| line.contains("tower_keep::ops"));
+    let line = line.expect("a line");
+    for part in [
+        "WARN",
+        "kind=\"control\"",
+        "subject=\"control-log\"",
+        "who=\"mira\"",
+        "one\\ntwo",
+    ] {
+        assert!(line.contains(part), "{line}");
+    }
+}
+
+#[derive(Clone)]
+struct Lines(std::sync::Arc<std::sync::Mutex<Vec<u8>>>);
+
+impl std::io::Write for Lines {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0.lock().expect("no panic").extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+impl<'a> tracing_subscriber::fmt::MakeWriter<'a> for Lines {
+    type Writer = Lines;
+
+    fn make_writer(&'a self) -> Lines {
+        self.clone()
+    }
+}

@@ -123,7 +123,7 @@ pub(super) async fn error(
         .with("before", group.status().to_string())
         .with("after", status)
         .with("reason", reason);
-    let seq = state.core.journal.record(event);
+    let seq = state.core.audit(event);
     Ok(Json(json!({"seq": seq})))
 }
 

@@ -57,7 +57,7 @@ fn begin(state: &ApiState, identity: Identity, request: &Parts) -> ApiResult<Res
     let subject = state.core.about.service.as_str();
     let event = Event::new(EventKind::Login, Severity::Info, subject, text)
         .with("address", address.map(|address| address.to_string()));
-    state.core.journal.record(event);
+    state.core.audit(event);
     Ok(see_console(cookie))
 }
 

@@ -30,7 +30,7 @@ pub(crate) fn end(core: &Core, now: Instant) {
             (Severity::Warning, text, None)
         }
     };
-    core.journal.record(log_level_event(severity, text, change));
+    core.audit(log_level_event(severity, text, change));
 }
 
 /// Changes the log filter for an operator, and records it. Returns the number of the event, or `None` if there is no filter.
@@ -49,7 +49,7 @@ pub(crate) fn set(
             .with_who(who)
             .with("seconds", seconds)
             .with("reason", reason);
-        core.journal.record(event)
+        core.audit(event)
     }))
 }
 
