@@ -21,6 +21,7 @@ pub enum RateAlgorithm {
 }
 
 impl RateAlgorithm {
+    #[cfg(test)]
     pub(super) const ALL: [RateAlgorithm; 3] = [
         RateAlgorithm::Gcra,
         RateAlgorithm::FixedWindow,

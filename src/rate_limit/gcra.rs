@@ -201,7 +201,7 @@ mod tests {
 
         /// A caller that asks all the time gets what the bound allows.
         #[test]
-        fn saturating_caller_gets_all_that_the_bound_allows(interval in 1..50_u64, burst in 1..8_u64) {
+        fn saturating_caller_gets_all_that_the_bound_allows(interval in 1..50_u64, burst in 1..8_u32) {
             let quota = quota(interval, burst);
             let (mut arrival, mut admitted) = (0, 0_u32);
             for now in 0..=20 * interval {

@@ -139,11 +139,7 @@ impl RateLimitSettings {
                 return invalid(field, format!("{time:?}"), "at most a day".to_owned());
             }
         }
-        let quota = Quota {
-            algorithm: self.algorithm,
-            interval,
-            capacity,
-        };
+        let quota = Quota::new(self.algorithm, interval, burst);
         if self.algorithm == RateAlgorithm::SlidingWindow {
             if quota.burst() > sliding_window::MAX_BURST {
                 let expected = "1 to 4095 with a sliding window".to_owned();
