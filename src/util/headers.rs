@@ -1,4 +1,4 @@
-//! Looks up headers that every call is asked for.
+//! Looks up headers that every call is asked for, and removes stale ones.
 
 use http::{HeaderMap, HeaderName, HeaderValue};
 
@@ -24,6 +24,18 @@ pub(crate) fn find_header<'a>(
 pub(crate) fn remove_rare_header(headers: &mut HeaderMap, name: &HeaderName) {
     if find_header(headers, name).is_some() {
         headers.remove(name);
+    }
+}
+
+/// Sets a header, or removes a stale one where there is no value to send.
+pub(crate) fn set_or_remove_header(
+    headers: &mut HeaderMap,
+    name: &HeaderName,
+    value: Option<HeaderValue>,
+) {
+    match value {
+        Some(value) => drop(headers.insert(name, value)),
+        None => remove_rare_header(headers, name),
     }
 }
 

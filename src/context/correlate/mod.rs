@@ -7,10 +7,11 @@ use std::sync::Arc;
 
 use http::Request;
 
-use super::{Context, Traceparent, header::set_or_remove_header, scope::ContextScope};
+use super::{Context, Traceparent, scope::ContextScope};
 use crate::{
     call::{CallClock, CallEnd, Rejection},
     guard::{Admit, Guard, Head},
+    util::headers::set_or_remove_header,
 };
 use config::CorrelateConfig;
 

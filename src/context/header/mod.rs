@@ -14,10 +14,6 @@ mod traceparent;
 mod tracestate;
 mod tracestate_list;
 
-use http::{HeaderMap, HeaderName, HeaderValue};
-
-use crate::util::headers::remove_rare_header;
-
 pub use baggage::Baggage;
 pub use baggage_member::BaggageMember;
 pub use call_id::{CallId, InvalidCallId};
@@ -28,15 +24,3 @@ pub use trace_flags::TraceFlags;
 pub use trace_id::{SpanId, TraceId};
 pub use traceparent::Traceparent;
 pub use tracestate::Tracestate;
-
-/// Sets a header, or removes a stale one where there is no value to send.
-pub(super) fn set_or_remove_header(
-    headers: &mut HeaderMap,
-    name: &HeaderName,
-    value: Option<HeaderValue>,
-) {
-    match value {
-        Some(value) => drop(headers.insert(name, value)),
-        None => remove_rare_header(headers, name),
-    }
-}

@@ -2,8 +2,8 @@ use http::{HeaderName, Request};
 
 use super::RequestIdPolicy;
 use crate::{
-    context::{Baggage, Context, IdFormat, TraceFormat, header::set_or_remove_header},
-    util::headers::remove_rare_header,
+    context::{Baggage, Context, IdFormat, TraceFormat},
+    util::headers::{remove_rare_header, set_or_remove_header},
 };
 
 /// Checked settings of a [`Propagate`](super::Propagate).

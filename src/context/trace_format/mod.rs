@@ -7,7 +7,8 @@ mod x_ray;
 
 use http::{HeaderMap, HeaderName};
 
-use super::{Traceparent, Tracestate, header::set_or_remove_header, trace_context::TraceContext};
+use super::{Traceparent, Tracestate, trace_context::TraceContext};
+use crate::util::headers::set_or_remove_header;
 
 pub(super) use remote_trace::RemoteTrace;
 pub(super) use sampling::Sampling;
