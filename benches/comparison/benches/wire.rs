@@ -22,7 +22,7 @@ use axum::{
     serve::ListenerExt,
 };
 use bytes::{Buf, BufMut, Bytes};
-use http::{Request, Response, uri::PathAndQuery};
+use http::{HeaderValue, Request, Response, uri::PathAndQuery};
 use http_body_util::{BodyExt, Full};
 use hyper_util::{
     client::legacy::{Client, connect::HttpConnector},
@@ -45,6 +45,7 @@ use tower_keep::{
     retry::{ReplayBody, Retry, RetryLayer},
     timeout::{TimeoutLayer, Timeouts},
 };
+use uuid::Uuid;
 
 const ROUNDS: usize = 13;
 const TURN: Duration = Duration::from_millis(100);
@@ -53,6 +54,7 @@ const PATH: &str = "/bench.Echo/Call";
 const MESSAGE: &[u8] = &[b'm'; 100];
 const UPLOAD: &[u8] = &[b'u'; 1_024];
 const LONG: Duration = Duration::from_secs(30);
+const WITH_IDS: &str = "the same, and two unique headers";
 
 type AnyError = Box<dyn Error + Send + Sync>;
 type BoxFuture<T> = Pin<Box<dyn Future<Output = T> + Send>>;
@@ -76,6 +78,23 @@ struct Scenario {
 struct Servers<T> {
     bare: T,
     layered: T,
+}
+
+/// Adds an ID and a trace context, unique as ours, to a request: the least that any client pays that sends them.
+fn with_ids<B>(mut request: Request<B>) -> Request<B> {
+    let (id, trace) = (Uuid::new_v4().simple(), Uuid::new_v4().simple());
+    let mut digits = [0; 32];
+    let mut insert = |name, value: &[u8]| {
+        let value = HeaderValue::from_bytes(value).expect("hex digits and dashes");
+        request.headers_mut().insert(name, value);
+    };
+    insert("x-request-id", id.encode_lower(&mut digits).as_bytes());
+    let trace = trace.encode_lower(&mut digits).as_bytes();
+    let mut parent = *b"00-00000000000000000000000000000000-0000000000000000-01";
+    parent[3..35].copy_from_slice(trace);
+    parent[36..52].copy_from_slice(&trace[..16]);
+    insert("traceparent", &parent);
+    request
 }
 
 // gRPC: a message of 100 bytes and back.
@@ -213,11 +232,16 @@ async fn grpc() -> Result<Scenario, AnyError> {
     };
     let bare = || servers.bare.clone();
     let timed = ServiceBuilder::new().timeout(LONG).service(bare());
+    let with_ids = ServiceBuilder::new()
+        .timeout(LONG)
+        .map_request(with_ids)
+        .service(bare());
     Ok(Scenario {
         name: "tonic, echo of 100 bytes",
         variants: vec![
             grpc_variant("bare", bare()),
             grpc_variant("`tower::timeout`", timed),
+            grpc_variant(WITH_IDS, with_ids),
             grpc_stack("client", bare(), |attempt| attempt)?,
             grpc_stack("client, `send_limit`", bare(), |attempt| {
                 attempt.send_limit()
@@ -327,11 +351,16 @@ async fn http(name: &'static str, kind: Http) -> Result<Scenario, AnyError> {
     let timed = ServiceBuilder::new()
         .timeout(LONG)
         .service(http_client(kind));
+    let with_ids = ServiceBuilder::new()
+        .timeout(LONG)
+        .map_request(with_ids)
+        .service(http_client(kind));
     Ok(Scenario {
         name,
         variants: vec![
             http_variant("bare", kind, servers.bare, http_client(kind)),
             http_variant("`tower::timeout`", kind, servers.bare, timed),
+            http_variant(WITH_IDS, kind, servers.bare, with_ids),
             http_stack("client", kind, servers.bare)?,
             http_variant("server", kind, servers.layered, http_client(kind)),
             http_stack("both", kind, servers.layered)?,
