@@ -138,11 +138,11 @@ mod util;
 
 #[doc(inline)]
 pub use breaker::{CallError, CircuitBreaker, breaker};
+#[doc(inline)]
+pub use bulkhead::Bulkhead;
 #[cfg(any(feature = "logging", feature = "ops", feature = "prometheus"))]
 #[doc(inline)]
 pub use call::InstallError;
-#[doc(inline)]
-pub use bulkhead::Bulkhead;
 #[doc(inline)]
 pub use call::{BoxError, ConfigError, Outcome, Rejection, RejectionKind, hook_panics};
 #[doc(inline)]

@@ -1,4 +1,6 @@
-use super::{Bulkhead, BulkheadSettings};
+use std::time::Duration;
+
+use super::{Bulkhead, BulkheadSettings, QueueOrder};
 use crate::call::{ConfigError, Label};
 
 /// Builder of a [`Bulkhead`]; made by [`Bulkhead::builder`].
@@ -31,6 +33,60 @@ impl BulkheadBuilder {
     #[must_use]
     pub fn limit(mut self, calls: u32) -> Self {
         self.settings.limit = calls;
+        self
+    }
+
+    /// Sets the number of calls that may wait for a slot. Those that come while so many wait are rejected, or take the place
+    /// of the one that has waited longest: see [`QueueOrder`].
+    ///
+    /// A queue evens out bursts that last for a moment: as many as the limit of calls in flight is a good start, which
+    /// doubles the time of a call at most. A longer one only delays the rejection. Must be at most 1,000,000. Default: 0,
+    /// so that calls are rejected at once where no slot is free.
+    ///
+    /// ```
+    /// use tower_keep::bulkhead::Bulkhead;
+    ///
+    /// # #[tokio::main(flavor = "current_thread", start_paused = true)] async fn main() -> Result<(), tower_keep::BoxError> {
+    /// let reports = Bulkhead::builder("reports").limit(1).queue_limit(1).build()?;
+    /// let first = reports.acquire().await?;
+    /// let (second, third) = tokio::join!(reports.acquire(), async {
+    ///     let third = reports.acquire().await;
+    ///     drop(first);
+    ///     third
+    /// });
+    /// assert!(second.is_ok());
+    /// let rejection = third.unwrap_err();
+    /// assert_eq!(rejection.to_string(), r#"rejected by "reports": full (queue_full)"#);
+    /// # Ok(()) }
+    /// ```
+    #[must_use]
+    pub fn queue_limit(mut self, calls: u32) -> Self {
+        self.settings.queue_limit = calls;
+        self
+    }
+
+    /// Sets the call that is next when a slot becomes free. Default: first in, first out.
+    #[must_use]
+    pub fn queue_order(mut self, order: QueueOrder) -> Self {
+        self.settings.queue_order = order;
+        self
+    }
+
+    /// Sets the longest wait for a slot; `None` to wait until the deadline of the call, if it has one. A call never waits past
+    /// that. Must be longer than zero. Default: 1 s, as in Netflix's limiters: what has waited for longer is mostly not
+    /// wanted any more.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use tower_keep::bulkhead::Bulkhead;
+    ///
+    /// let reports = Bulkhead::builder("reports").queue_limit(50).wait_limit(Duration::from_millis(250));
+    /// # let _ = reports.build()?;
+    /// # Ok::<_, tower_keep::ConfigError>(())
+    /// ```
+    #[must_use]
+    pub fn wait_limit(mut self, time: impl Into<Option<Duration>>) -> Self {
+        self.settings.wait_limit = time.into();
         self
     }
 

@@ -9,7 +9,7 @@ use std::{
 
 use pin_project_lite::pin_project;
 
-use super::{Bulkhead, BulkheadPermit};
+use super::{AcquireFuture, Bulkhead, BulkheadPermit};
 use crate::{
     breaker::{
         CallError,
@@ -26,7 +26,7 @@ pin_project! {
         #[pin]
         future: F,
         permit: Option<BulkheadPermit>,
-        bulkhead: Bulkhead,
+        acquire: AcquireFuture,
         classify_error: ClassifyError<E>,
     }
 }
@@ -54,7 +54,7 @@ impl<F, E> BulkheadFuture<F, E> {
         BulkheadFuture {
             future,
             permit: None,
-            bulkhead: bulkhead.clone(),
+            acquire: bulkhead.acquire(),
             classify_error,
         }
     }
@@ -73,8 +73,8 @@ where
         let permit = match this.permit {
             Some(permit) => permit,
             None => {
-                let permit = this.bulkhead.try_acquire().map_err(CallError::Rejected)?;
-                this.permit.insert(permit)
+                let permit = ready!(Pin::new(this.acquire).poll(cx));
+                this.permit.insert(permit.map_err(CallError::Rejected)?)
             }
         };
         match catch(|| this.future.poll(cx)) {
@@ -96,7 +96,7 @@ where
 impl<F, E> fmt::Debug for BulkheadFuture<F, E> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("BulkheadFuture")
-            .field("bulkhead", &self.bulkhead)
+            .field("acquire", &self.acquire)
             .finish_non_exhaustive()
     }
 }

@@ -11,17 +11,16 @@ use crate::util::{
     duration::saturating_nanos, padded::Padded, shards::shard_count, thread_slot::thread_slot,
 };
 
-/// The share of the latest call in the recent time of a run: one part of this many.
-const RECENT_WEIGHT: u64 = 8;
-
 /// The counts, each of which is only added to.
 #[derive(Debug)]
 pub(super) struct Counts {
     /// A shard for some of the threads each, since every call adds to it when it ends.
     shards: Box<[Padded<Shard>]>,
-    /// Of the latest runs, in nanoseconds; 0 if there was none. An update that is lost does no harm.
-    recent_run: Padded<AtomicU64>,
     rejected: [AtomicU64; RejectReason::ALL.len()],
+    /// The calls that have waited, and their waits in nanoseconds: all of them, and the longest.
+    waited: AtomicU64,
+    wait_time: AtomicU64,
+    max_wait: AtomicU64,
 }
 
 #[derive(Debug, Default)]
@@ -35,8 +34,10 @@ impl Counts {
     pub(super) fn new() -> Self {
         Counts {
             shards: (0..shard_count()).map(|_| Padded::default()).collect(),
-            recent_run: Padded::default(),
             rejected: Default::default(),
+            waited: AtomicU64::new(0),
+            wait_time: AtomicU64::new(0),
+            max_wait: AtomicU64::new(0),
         }
     }
 
@@ -47,16 +48,38 @@ impl Counts {
         let shard = &self.shards[thread_slot() & (self.shards.len() - 1)];
         shard.ended[result as usize].fetch_add(1, Relaxed);
         if result != RunResult::Inconclusive {
-            let nanos = saturating_nanos(time);
-            shard.run_time.fetch_add(nanos, Relaxed);
-            let recent = self.recent_run.load(Relaxed);
-            self.recent_run.store(update_recent(recent, nanos), Relaxed);
+            shard.run_time.fetch_add(saturating_nanos(time), Relaxed);
         }
     }
 
     #[cold]
     pub(super) fn count_rejection(&self, reason: RejectReason) {
         self.rejected[reason as usize].fetch_add(1, Relaxed);
+    }
+
+    /// Counts a call that has waited, whatever became of its wait.
+    pub(super) fn count_wait(&self, time: Duration) {
+        let nanos = saturating_nanos(time);
+        self.waited.fetch_add(1, Relaxed);
+        self.wait_time.fetch_add(nanos, Relaxed);
+        self.max_wait.fetch_max(nanos, Relaxed);
+    }
+
+    /// Returns the number of calls that have waited.
+    pub(super) fn waited(&self) -> u64 {
+        self.waited.load(Relaxed)
+    }
+
+    /// Returns the mean of the waits.
+    pub(super) fn mean_wait(&self) -> Option<Duration> {
+        let mean = self.wait_time.load(Relaxed).checked_div(self.waited())?;
+        Some(Duration::from_nanos(mean))
+    }
+
+    /// Returns the longest wait.
+    pub(super) fn max_wait(&self) -> Option<Duration> {
+        let nanos = self.max_wait.load(Relaxed);
+        (self.waited() > 0).then(|| Duration::from_nanos(nanos))
     }
 
     /// Returns how many calls have ended in each way.
@@ -78,31 +101,12 @@ impl Counts {
         Some(Duration::from_nanos(mean as u64))
     }
 
-    /// Returns how long the latest calls have taken, the last one above all.
-    pub(super) fn recent_run(&self) -> Option<Duration> {
-        match self.recent_run.load(Relaxed) {
-            0 => None,
-            nanos => Some(Duration::from_nanos(nanos)),
-        }
-    }
-
     pub(super) fn rejected(&self) -> u64 {
         self.rejected.iter().map(|count| count.load(Relaxed)).sum()
     }
 }
 
-/// Returns the exponentially weighted mean after another run.
-#[inline]
-fn update_recent(recent: u64, nanos: u64) -> u64 {
-    // At least 1, since 0 stands for no run.
-    let mean = match recent {
-        0 => nanos,
-        _ => recent - recent / RECENT_WEIGHT + nanos / RECENT_WEIGHT,
-    };
-    mean.max(1)
-}
-
-#[cfg(test)]
+#[cfg(all(test, not(tower_keep_loom)))]
 mod tests {
     use super::*;
 
@@ -125,23 +129,15 @@ mod tests {
     }
 
     #[test]
-    fn recent_run_follows_the_latest_calls() {
+    fn waits_have_a_mean_and_a_longest() {
         let counts = Counts::new();
-        assert_eq!((counts.recent_run(), counts.mean_run()), (None, None));
-        counts.count_run(RunResult::Inconclusive, MILLI);
-        assert_eq!(counts.recent_run(), None, "tells nothing");
-        counts.count_run(RunResult::Done, Duration::ZERO);
-        let nano = Duration::from_nanos(1);
-        assert_eq!(counts.recent_run(), Some(nano), "not none");
-        for _ in 0..100 {
-            counts.count_run(RunResult::Done, 8 * MILLI);
+        assert_eq!((counts.mean_wait(), counts.max_wait()), (None, None));
+        for millis in [1, 5, 3] {
+            counts.count_wait(millis * MILLI);
         }
-        let recent = counts.recent_run().expect("some");
-        assert!(recent > 7 * MILLI && recent <= 8 * MILLI, "{recent:?}");
-        counts.count_run(RunResult::Failed, 16 * MILLI);
-        let recent = counts.recent_run().expect("some");
-        assert!(recent > 8 * MILLI && recent < 10 * MILLI, "{recent:?}");
-        assert_eq!(update_recent(u64::MAX, u64::MAX), u64::MAX - 7);
+        assert_eq!(counts.waited(), 3);
+        assert_eq!(counts.mean_wait(), Some(3 * MILLI));
+        assert_eq!(counts.max_wait(), Some(5 * MILLI));
     }
 
     #[test]

@@ -17,11 +17,11 @@ impl Guard for Bulkhead {
 
     #[inline]
     fn rejects_any(&self, _: &CallClock) -> bool {
-        !self.shared.slots.load().is_open()
+        !self.shared.slots().load().is_open()
     }
 
     fn ready_signals(&self, add: &mut dyn FnMut(&ReadySignal)) {
-        self.shared.slots.report_free();
+        self.shared.slots().report_free();
         add(&self.shared.signal);
     }
 

@@ -1,12 +1,11 @@
 use std::{error::Error, fmt, future::Future, sync::Arc};
 
 use super::{
-    BulkheadBuilder, BulkheadFuture, BulkheadPermit, BulkheadSettings, BulkheadStats,
-    shared::BulkheadShared,
+    AcquireFuture, BulkheadBuilder, BulkheadFuture, BulkheadLayerBuilder, BulkheadPermit,
+    BulkheadSettings, BulkheadStats, shared::BulkheadShared,
 };
 use crate::{
     call::{ConfigError, Label, Rejection},
-    guard::GuardLayerBuilder,
     registry,
 };
 
@@ -62,12 +61,12 @@ impl Bulkhead {
     /// Returns the number of calls that have a slot now. Above the [limit](Self::limit) only after that was made smaller,
     /// until enough of them have ended.
     pub fn in_flight(&self) -> u32 {
-        self.shared.slots.load().in_flight()
+        self.shared.slots().load().in_flight()
     }
 
-    /// Returns whether no slot is free.
+    /// Returns whether a call that came now would get no slot, and have to wait if it may.
     pub fn is_full(&self) -> bool {
-        !self.shared.slots.load().is_open()
+        !self.shared.slots().load().is_open()
     }
 
     /// Returns what has become of the calls, and how many are in flight.
@@ -98,8 +97,10 @@ impl Bulkhead {
     ///
     /// | what | holds from |
     /// |---|---|
-    /// | `limit`, larger | at once |
+    /// | `limit`, larger | at once. Calls that wait get the new slots |
     /// | `limit`, smaller | at once for calls that come. Those in flight go on; until enough of them have ended, no slot is free |
+    /// | `queue_limit`, `wait_limit` | the next call. Those that wait already do so by the settings of before |
+    /// | `queue_order` | the next slot that becomes free |
     /// | `until_head` | the next call |
     ///
     /// # Errors
@@ -130,7 +131,9 @@ impl Bulkhead {
 
     /// Returns the bulkhead as a layer, for the protocol that is named next.
     ///
-    /// A full bulkhead rejects at once, whether the wrapped service is ready or not; for that, the service must be `Clone`.
+    /// A call that finds no free slot waits if the bulkhead has a queue, and is rejected at once otherwise, whether the
+    /// wrapped service is ready or not; for that, the service must be `Clone`. As a guard among others, in
+    /// [`GuardLayer::server((track, bulkhead))`](crate::GuardLayer), a bulkhead never lets calls wait.
     ///
     /// ```
     /// use tower::{Layer, service_fn};
@@ -140,8 +143,8 @@ impl Bulkhead {
     /// let service = layer.layer(service_fn(|id: u32| async move { Ok::<_, std::io::Error>(id) }));
     /// # let _ = service;
     /// ```
-    pub fn layer(&self) -> GuardLayerBuilder<Bulkhead> {
-        GuardLayerBuilder(self.clone())
+    pub fn layer(&self) -> BulkheadLayerBuilder {
+        BulkheadLayerBuilder(self.clone())
     }
 
     /// Attempts to acquire the slot of one call, without waiting. Dropping the permit gives the slot back.
@@ -168,7 +171,35 @@ impl Bulkhead {
         Ok(BulkheadPermit::new(self.shared.clone(), permit))
     }
 
-    /// Calls a future if a slot is free, which is decided when it is first polled.
+    /// Acquires the slot of one call, and waits for it if the bulkhead has a [queue](BulkheadBuilder::queue_limit) and none is
+    /// free. The place in the queue is that of the first poll. Dropping the future leaves the queue.
+    ///
+    /// The wait ends at the [wait limit](BulkheadBuilder::wait_limit), at the [deadline](crate::context::deadline) of the
+    /// work around it, or at a time limit around it, whichever comes first.
+    ///
+    /// # Errors
+    ///
+    /// Returns the rejection if the call may not wait, or has waited for as long as it may.
+    ///
+    /// # Panics
+    ///
+    /// If it has to wait for a limited time outside of a tokio runtime that has a timer.
+    ///
+    /// ```
+    /// use tower_keep::bulkhead::Bulkhead;
+    ///
+    /// # #[tokio::main(flavor = "current_thread", start_paused = true)] async fn main() -> Result<(), tower_keep::BoxError> {
+    /// let reports = Bulkhead::builder("reports").limit(1).queue_limit(10).build()?;
+    /// let first = reports.acquire().await?;
+    /// let (second, ()) = tokio::join!(reports.acquire(), async { drop(first) });
+    /// assert!(second.is_ok());
+    /// # Ok(()) }
+    /// ```
+    pub fn acquire(&self) -> AcquireFuture {
+        AcquireFuture::new(self.clone())
+    }
+
+    /// Calls a future once there is a slot, which is [acquired](Self::acquire) when it is first polled.
     ///
     /// A call whose error is a failure of the peer counts as failed: see [`Evidence`](crate::call::Evidence).
     ///
@@ -211,7 +242,7 @@ impl Bulkhead {
 
 impl fmt::Debug for Bulkhead {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let word = self.shared.slots.load();
+        let word = self.shared.slots().load();
         f.debug_struct("Bulkhead")
             .field("name", self.shared.name())
             .field("in_flight", &word.in_flight())

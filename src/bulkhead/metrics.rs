@@ -19,6 +19,8 @@ pub(super) struct BulkheadMetrics {
 struct MetricHandles {
     limit: Gauge,
     in_flight: Gauge,
+    queued: Gauge,
+    wait: Histogram,
     run: [Histogram; RunResult::ALL.len()],
     rejections: [Counter; RejectReason::ALL.len()],
 }
@@ -39,34 +41,58 @@ impl BulkheadMetrics {
     /// Counts a call in flight. The first one of a recorder shows it the limit.
     #[inline]
     pub(super) fn enter(&self, limit: u32) -> InFlightGauge {
+        self.increment(limit, |handles| &handles.in_flight)
+    }
+
+    /// Takes a call that was in flight out of the gauge that it is counted in.
+    #[inline]
+    pub(super) fn leave(&self, in_flight: InFlightGauge) {
+        self.decrement(in_flight, |handles| &handles.in_flight);
+    }
+
+    /// Counts a call that waits.
+    pub(super) fn enter_queue(&self, limit: u32) -> InFlightGauge {
+        self.increment(limit, |handles| &handles.queued)
+    }
+
+    /// Takes a call that has waited out of the gauge that it is counted in, and records its wait.
+    pub(super) fn leave_queue(&self, queued: InFlightGauge, wait: Duration, limit: u32) {
+        self.decrement(queued, |handles| &handles.queued);
+        catch_hook(|| {
+            self.with_recorder(RecorderKind::current(), limit, |handles| {
+                handles.wait.record(wait.as_secs_f64());
+            });
+        });
+    }
+
+    #[inline]
+    fn increment(&self, limit: u32, gauge: fn(&MetricHandles) -> &Gauge) -> InFlightGauge {
         let recorder = RecorderKind::current();
         if recorder == RecorderKind::None {
             return InFlightGauge::NotCounted;
         }
-        catch_hook(|| self.enter_recorder(recorder, limit)).unwrap_or_default()
-    }
-
-    fn enter_recorder(&self, recorder: RecorderKind, limit: u32) -> InFlightGauge {
-        let mut in_flight = InFlightGauge::NotCounted;
-        self.with_recorder(recorder, limit, |handles| {
-            handles.in_flight.increment(1.0);
-            in_flight = match recorder {
-                RecorderKind::None => InFlightGauge::NotCounted,
-                RecorderKind::Global => InFlightGauge::Global,
-                RecorderKind::Local => InFlightGauge::Local(Box::new(handles.in_flight.clone())),
-            };
+        let mut counted = InFlightGauge::NotCounted;
+        catch_hook(|| {
+            self.with_recorder(recorder, limit, |handles| {
+                let gauge = gauge(handles);
+                gauge.increment(1.0);
+                counted = match recorder {
+                    RecorderKind::None => InFlightGauge::NotCounted,
+                    RecorderKind::Global => InFlightGauge::Global,
+                    RecorderKind::Local => InFlightGauge::Local(Box::new(gauge.clone())),
+                };
+            });
         });
-        in_flight
+        counted
     }
 
-    /// Takes a call out of the gauge that it is counted in.
     #[inline]
-    pub(super) fn leave(&self, in_flight: InFlightGauge) {
-        match in_flight {
+    fn decrement(&self, counted: InFlightGauge, gauge: fn(&MetricHandles) -> &Gauge) {
+        match counted {
             InFlightGauge::NotCounted => {}
             InFlightGauge::Global => {
                 if let Some(handles) = self.handles.get_global() {
-                    catch_hook(|| handles.in_flight.decrement(1.0));
+                    catch_hook(|| gauge(handles).decrement(1.0));
                 }
             }
             InFlightGauge::Local(gauge) => {
@@ -114,6 +140,8 @@ impl MetricHandles {
     fn new(name: &str, limit: u32) -> Self {
         const LIMIT: &str = "tower_keep_bulkhead_limit";
         const IN_FLIGHT: &str = "tower_keep_bulkhead_in_flight";
+        const QUEUED: &str = "tower_keep_bulkhead_queued";
+        const WAIT: &str = "tower_keep_bulkhead_wait_seconds";
         const RUN: &str = "tower_keep_bulkhead_run_seconds";
         const REJECTIONS: &str = "tower_keep_bulkhead_rejections_total";
         let name = || name.to_owned();
@@ -127,6 +155,16 @@ impl MetricHandles {
             Unit::Count,
             "Calls that have a slot of a bulkhead."
         );
+        metrics::describe_gauge!(
+            QUEUED,
+            Unit::Count,
+            "Calls that wait for a slot of a bulkhead."
+        );
+        metrics::describe_histogram!(
+            WAIT,
+            Unit::Seconds,
+            "Calls that waited for a slot of a bulkhead, for how long they waited."
+        );
         metrics::describe_histogram!(
             RUN,
             Unit::Seconds,
@@ -138,6 +176,8 @@ impl MetricHandles {
         MetricHandles {
             limit: limit_gauge,
             in_flight: metrics::gauge!(IN_FLIGHT, "bulkhead" => name()),
+            queued: metrics::gauge!(QUEUED, "bulkhead" => name()),
+            wait: metrics::histogram!(WAIT, "bulkhead" => name()),
             // In the order of the results and of the reasons, which are the indices.
             run: RunResult::ALL.map(|result| {
                 metrics::histogram!(RUN, "bulkhead" => name(), "result" => result.as_str())

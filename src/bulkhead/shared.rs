@@ -1,42 +1,100 @@
 use std::{
     sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
+        Arc, PoisonError,
         atomic::{AtomicBool, Ordering},
     },
+    task::Waker,
     time::Duration,
 };
 
+use tokio::time::Instant;
+
 use super::{
-    BulkheadSettings, BulkheadStats, counts::Counts, estimate::expected_wait,
-    metrics::BulkheadMetrics, permit::SlotPermit, reject_reason::RejectReason,
-    run_result::RunResult, slots::Slots,
+    BulkheadSettings, BulkheadStats, QueueOrder,
+    counts::Counts,
+    estimate::expected_wait,
+    metrics::BulkheadMetrics,
+    permit::SlotPermit,
+    queue::{Removed, Settled, Ticket, WaitQueue},
+    recent_run::RecentRun,
+    reject_reason::RejectReason,
+    run_result::RunResult,
+    slots::{Freed, Slots, Taken},
+    wait_rules::WaitEnd,
 };
 use crate::{
     call::{Label, Rejection, catch_hook},
     guard::ReadySignal,
-    util::padded::Padded,
+    util::{
+        padded::Padded,
+        sync::{Mutex, MutexGuard},
+    },
 };
 
 /// The state that all clones of a bulkhead share.
 pub(super) struct BulkheadShared {
-    pub(super) slots: Padded<Slots>,
+    hot: Padded<Hot>,
     until_head: AtomicBool,
     pub(super) counts: Counts,
     pub(super) metrics: BulkheadMetrics,
     /// Wakes handles that wait for readiness.
     pub(super) signal: ReadySignal,
-    settings: Mutex<BulkheadSettings>,
+    locked: Mutex<Locked>,
+}
+
+/// The state that each call writes, on a cache line of its own.
+struct Hot {
+    slots: Slots,
+    recent_run: RecentRun,
+}
+
+/// The state that is changed under the lock. No code of others runs under it: wakers are woken and dropped afterwards.
+struct Locked {
+    queue: WaitQueue,
+    settings: BulkheadSettings,
+}
+
+/// The kinds of those that wait for a slot.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum WaiterKind {
+    /// A call, which may wait for so long and among so many. With its deadline.
+    Call { deadline: Option<Instant> },
+    /// A handle that waits for readiness, for as long as its caller wants.
+    Handle,
+}
+
+/// The result of an attempt to wait for a slot.
+#[derive(Debug)]
+pub(super) enum Joined {
+    /// A slot was free.
+    Granted,
+    Waits(Ticket, WaitEnd),
+    Rejected(RejectReason),
+}
+
+/// The tasks that are to be woken once the lock is free.
+#[derive(Default)]
+#[must_use = "whoever waits is not woken"]
+struct Wakes {
+    wakers: Vec<Waker>,
+    handles: bool,
 }
 
 impl BulkheadShared {
     pub(super) fn new(name: Label, settings: BulkheadSettings) -> Arc<Self> {
         Arc::new(BulkheadShared {
-            slots: Padded(Slots::new(settings.limit)),
+            hot: Padded(Hot {
+                slots: Slots::new(settings.limit),
+                recent_run: RecentRun::default(),
+            }),
             until_head: AtomicBool::new(settings.until_head),
             counts: Counts::new(),
             metrics: BulkheadMetrics::new(name),
             signal: ReadySignal::new(),
-            settings: Mutex::new(settings),
+            locked: Mutex::new(Locked {
+                queue: WaitQueue::new(),
+                settings,
+            }),
         })
     }
 
@@ -44,31 +102,42 @@ impl BulkheadShared {
         self.metrics.name()
     }
 
+    #[inline]
+    pub(super) fn slots(&self) -> &Slots {
+        &self.hot.slots
+    }
+
     pub(super) fn limit(&self) -> u32 {
-        self.slots.load().limit()
+        self.slots().load().limit()
     }
 
     pub(super) fn settings(&self) -> BulkheadSettings {
-        self.lock_settings().clone()
+        self.lock().settings.clone()
+    }
+
+    /// Returns how many calls and handles wait.
+    pub(super) fn queued(&self) -> u32 {
+        self.lock().queue.len()
     }
 
     /// Applies checked settings, and logs what they have changed.
     pub(super) fn apply(&self, settings: &BulkheadSettings) {
-        let mut current = self.lock_settings();
-        let changes = current.changes(settings);
+        let now = Instant::now();
+        let mut locked = self.lock();
+        let changes = locked.settings.changes(settings);
         if changes.is_empty() {
             return;
         }
-        *current = settings.clone();
+        locked.settings = settings.clone();
         // Relaxed: a call reads it when it begins, and nothing else depends on it.
         self.until_head
             .store(settings.until_head, Ordering::Relaxed);
         // Under the lock, so that threads that apply some at once leave those of the same in both places.
-        let wakes = self.slots.set_limit(settings.limit);
-        drop(current);
-        if wakes {
-            self.signal.wake();
-        }
+        let handles = self.slots().set_limit(settings.limit);
+        let mut wakes = self.grant(&mut locked, now);
+        drop(locked);
+        wakes.handles |= handles;
+        self.wake(wakes);
         self.metrics.report_limit(self.limit());
         catch_hook(|| {
             tracing::info!(
@@ -80,10 +149,23 @@ impl BulkheadShared {
         });
     }
 
-    /// Takes a slot for a call that begins now, or rejects the call.
+    /// Takes a slot if one is free; returns whether it did.
+    #[inline]
+    pub(super) fn take_slot(&self) -> bool {
+        match self.slots().try_take() {
+            Taken::None => false,
+            Taken::Slot => true,
+            Taken::LastSlot => {
+                self.signal.wake();
+                true
+            }
+        }
+    }
+
+    /// Takes a slot for a call that begins now, or rejects the call: it cannot wait.
     #[inline]
     pub(super) fn try_acquire(&self) -> Result<SlotPermit, Rejection> {
-        if self.slots.try_take() {
+        if self.take_slot() {
             Ok(self.permit())
         } else {
             Err(self.reject(RejectReason::Full))
@@ -92,7 +174,7 @@ impl BulkheadShared {
 
     /// Makes the permit of a call that has taken a slot.
     #[inline]
-    fn permit(&self) -> SlotPermit {
+    pub(super) fn permit(&self) -> SlotPermit {
         SlotPermit {
             in_flight: self.metrics.enter(self.limit()),
             until_head: self.until_head.load(Ordering::Relaxed),
@@ -106,7 +188,17 @@ impl BulkheadShared {
         let limit = self.limit();
         self.metrics.count_rejection(reason, limit);
         let rejection = Rejection::full(self.name().clone());
-        match expected_wait(self.counts.recent_run(), 0, limit) {
+        let rejection = match reason {
+            // All that there is to say.
+            RejectReason::Full => rejection,
+            _ => rejection.with_reason(reason.as_str()),
+        };
+        // No lock where no queue is: a full bulkhead may reject very often.
+        let ahead = match self.slots().load().is_queued() {
+            true => self.queued(),
+            false => 0,
+        };
+        match expected_wait(self.hot.recent_run.get(), ahead, limit) {
             Some(wait) => rejection.with_retry_after(wait),
             None => rejection,
         }
@@ -125,6 +217,10 @@ impl BulkheadShared {
     #[inline]
     pub(super) fn complete(&self, mut permit: SlotPermit, result: RunResult, elapsed: Duration) {
         let time = permit.held_for.unwrap_or(elapsed);
+        if result != RunResult::Inconclusive {
+            // Right before the slot, which is on the same cache line.
+            self.hot.recent_run.add(time);
+        }
         if permit.held_for.is_none() {
             self.give_back(&mut permit);
         }
@@ -133,30 +229,177 @@ impl BulkheadShared {
     }
 
     #[inline]
-    fn give_back(&self, permit: &mut SlotPermit) {
+    pub(super) fn give_back(&self, permit: &mut SlotPermit) {
         // The slot first: nothing of the recorder's may keep it.
-        if self.slots.give_back() {
-            self.signal.wake();
-        }
+        self.free_slot();
         self.metrics.leave(std::mem::take(&mut permit.in_flight));
     }
 
+    /// Gives a slot back that has no permit.
+    #[inline]
+    pub(super) fn free_slot(&self) {
+        match self.slots().give_back() {
+            Freed::Unwanted => {}
+            Freed::WakesHandles => self.signal.wake(),
+            Freed::Queued => self.grant_queued(),
+        }
+    }
+
+    /// Joins the queue, unless a slot is free after all or the call may not wait.
+    pub(super) fn join_queue(&self, kind: WaiterKind) -> Joined {
+        let now = Instant::now();
+        let mut locked = self.lock();
+        // First, so that a slot that is given back from now on is reported to the queue.
+        self.slots().set_queued();
+        let mut wakes = Wakes::default();
+        let joined = self.join_locked(&mut locked, kind, now, &mut wakes);
+        if locked.queue.is_empty() {
+            wakes.handles |= self.slots().clear_queued();
+        }
+        drop(locked);
+        self.wake(wakes);
+        joined
+    }
+
+    fn join_locked(
+        &self,
+        locked: &mut Locked,
+        kind: WaiterKind,
+        now: Instant,
+        wakes: &mut Wakes,
+    ) -> Joined {
+        let Locked { queue, settings } = locked;
+        // Not past those that wait.
+        if queue.is_empty() && self.slots().try_take_queued() {
+            return Joined::Granted;
+        }
+        let end = match kind {
+            WaiterKind::Handle => WaitEnd::NEVER,
+            WaiterKind::Call { deadline } => {
+                let end = WaitEnd::new(settings, deadline, now);
+                if settings.queue_limit == 0 {
+                    return Joined::Rejected(RejectReason::Full);
+                }
+                if end.is_hopeless(settings, queue.len(), self.hot.recent_run.get(), now) {
+                    return Joined::Rejected(end.reason);
+                }
+                let is_full = queue.bounded_len() >= settings.queue_limit;
+                let displaces = settings.queue_order == QueueOrder::Lifo;
+                if is_full && !(displaces && queue.displace_oldest(&mut wakes.wakers)) {
+                    return Joined::Rejected(RejectReason::QueueFull);
+                }
+                end
+            }
+        };
+        let ticket = queue.push(end.until, kind != WaiterKind::Handle);
+        Joined::Waits(ticket, end)
+    }
+
+    /// Returns what has become of a call that waits, or has this waker woken when that is known.
+    pub(super) fn poll_queue(&self, ticket: &Ticket, waker: &Waker) -> Option<Settled> {
+        let mut locked = self.lock();
+        if let Some(settled) = locked.queue.take_settled(ticket) {
+            return Some(settled);
+        }
+        // Most polls are those of the task that waits already.
+        if locked.queue.will_wake(ticket, waker) {
+            return None;
+        }
+        drop(locked);
+        // Cloned, and the one before dropped, without the lock: both are the executor's code.
+        let waker = waker.clone();
+        let mut locked = self.lock();
+        if let Some(settled) = locked.queue.take_settled(ticket) {
+            drop(locked);
+            return Some(settled);
+        }
+        let replaced = locked.queue.set_waker(ticket, waker);
+        drop(locked);
+        drop(replaced);
+        None
+    }
+
+    /// Takes a call out of the queue, and returns what had become of it, if anything had.
+    pub(super) fn leave_queue(&self, ticket: &Ticket) -> Option<Settled> {
+        let mut locked = self.lock();
+        let removed = locked.queue.remove(ticket);
+        let was_last = matches!(removed, Removed::Waiting(_)) && locked.queue.is_empty();
+        let handles = was_last && self.slots().clear_queued();
+        drop(locked);
+        if handles {
+            self.signal.wake();
+        }
+        match removed {
+            Removed::Settled(settled) => Some(settled),
+            Removed::Waiting(waker) => {
+                // Without the lock: it is the executor's code.
+                drop(waker);
+                None
+            }
+        }
+    }
+
+    /// Gives slots that are free to those that wait.
+    #[cold]
+    fn grant_queued(&self) {
+        let now = Instant::now();
+        let mut locked = self.lock();
+        let wakes = self.grant(&mut locked, now);
+        drop(locked);
+        self.wake(wakes);
+    }
+
+    fn grant(&self, locked: &mut Locked, now: Instant) -> Wakes {
+        let Locked { queue, settings } = locked;
+        let (order, mut wakes) = (settings.queue_order, Wakes::default());
+        if queue.is_empty() {
+            return wakes;
+        }
+        while self.slots().try_take_queued() {
+            if !queue.grant_next(order, now, &mut wakes.wakers) {
+                // Nobody is left whose time is not over. No lock is needed for this step alone.
+                self.slots().give_back();
+                break;
+            }
+        }
+        wakes.handles = queue.is_empty() && self.slots().clear_queued();
+        wakes
+    }
+
+    fn wake(&self, wakes: Wakes) {
+        for waker in wakes.wakers {
+            catch_hook(|| waker.wake());
+        }
+        if wakes.handles {
+            self.signal.wake();
+        }
+    }
+
     pub(super) fn stats(&self) -> BulkheadStats {
-        let word = self.slots.load();
+        let (queued, queue_limit) = {
+            let locked = self.lock();
+            (locked.queue.len(), locked.settings.queue_limit)
+        };
+        let word = self.slots().load();
         let [done, failed, inconclusive] = self.counts.ended();
         BulkheadStats {
             in_flight: word.in_flight(),
             limit: word.limit(),
+            queued,
+            queue_limit,
             done,
             failed,
             inconclusive,
             rejected: self.counts.rejected(),
             mean_run: self.counts.mean_run(),
-            recent_run: self.counts.recent_run(),
+            recent_run: self.hot.recent_run.get(),
+            waited: self.counts.waited(),
+            mean_wait: self.counts.mean_wait(),
+            max_wait: self.counts.max_wait(),
         }
     }
 
-    fn lock_settings(&self) -> MutexGuard<'_, BulkheadSettings> {
-        self.settings.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> MutexGuard<'_, Locked> {
+        self.locked.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

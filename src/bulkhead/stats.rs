@@ -11,6 +11,10 @@ pub struct BulkheadStats {
     pub in_flight: u32,
     /// The number of calls that may have a slot at once.
     pub limit: u32,
+    /// The calls and handles that wait for a slot now.
+    pub queued: u32,
+    /// The number of calls that may wait.
+    pub queue_limit: u32,
     /// The calls that the peer, or the work, did.
     pub done: u64,
     /// The calls that it did not do.
@@ -24,4 +28,10 @@ pub struct BulkheadStats {
     pub mean_run: Option<Duration>,
     /// The same of the latest calls: a mean in which the last call counts an eighth, and each before it a little less.
     pub recent_run: Option<Duration>,
+    /// The calls that have waited for a slot, whatever became of the wait.
+    pub waited: u64,
+    /// The mean of their waits; `None` if there is none.
+    pub mean_wait: Option<Duration>,
+    /// The longest of their waits.
+    pub max_wait: Option<Duration>,
 }

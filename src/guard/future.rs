@@ -10,11 +10,11 @@ use std::{
 use pin_project_lite::pin_project;
 
 use super::{
-    Admit, Completion, Guard, InFlightCall,
+    Completion, Guard, InFlightCall,
     respond::{GuardedResult, respond, respond_to_panic, respond_to_rejection},
 };
 use crate::{
-    call::{CallClock, CapturedPanic, CatchScope, PanicPayload},
+    call::{CallClock, CapturedPanic, CatchScope, PanicPayload, Rejection},
     protocol::{CallState, Protocol, Respond},
     util::poll::POLLED_AFTER_COMPLETION,
 };
@@ -86,16 +86,17 @@ impl<F, G: Guard, P: Protocol> GuardFuture<F, G, P> {
         }
     }
 
-    /// Asks the guards, and shows them the request's body if it is watched. Their rejection is the result of the future.
+    /// Has `admit` ask the guards, and shows them the request's body if it is watched. The rejection is the result of the
+    /// future.
     #[inline]
-    pub(super) fn admit<Req>(&mut self, request: &mut Req)
-    where
-        G: Admit<Req>,
-    {
+    pub(super) fn admit(
+        &mut self,
+        admit: impl FnOnce(&G, &CallClock, &mut Option<G::Permit>) -> Option<Rejection>,
+    ) {
         let Some(call) = &mut self.call else {
             return;
         };
-        if let Some(rejection) = call.admit(request) {
+        if let Some(rejection) = call.admit(admit) {
             self.state = CallFutureState::Rejected {
                 rejection: Some(rejection.into()),
             };

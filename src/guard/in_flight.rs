@@ -5,7 +5,7 @@ use std::{
 
 use tokio::time::Instant;
 
-use super::{Admit, Completion, Guard, GuardStack, Head, enter_scope};
+use super::{Completion, Guard, GuardStack, Head, enter_scope};
 use crate::{
     call::{
         CallClock, CallEnd, CapturedPanic, CatchScope, Cause, Classification, Evidence,
@@ -62,16 +62,17 @@ impl<G: Guard, P: Protocol> InFlightCall<G, P> {
         }
     }
 
-    /// Asks the guards, and begins the call. After a rejection a part of the guards may hold permits, and learns of it.
+    /// Has `admit` ask the guards, and begins the call. After a rejection a part of the guards may hold permits, and learns of
+    /// it.
     #[inline]
-    pub(super) fn admit<Req>(&mut self, request: &mut Req) -> Option<Rejection>
-    where
-        G: Admit<Req>,
-    {
+    pub(super) fn admit(
+        &mut self,
+        admit: impl FnOnce(&G, &CallClock, &mut Option<G::Permit>) -> Option<Rejection>,
+    ) -> Option<Rejection> {
         let clock = &self.start_phase().with_side(P::SIDE);
         let guards = &self.stack.guards;
         // Stored where it stays: a permit may be large, and is copied at each move.
-        let rejection = guards.try_admit(request, clock, &mut self.permit);
+        let rejection = admit(guards, clock, &mut self.permit);
         if self.exchange.time_limit().is_some() {
             clock.now();
         }

@@ -108,7 +108,7 @@ pub use mode::{BackPressure, FailFast, PassThrough};
 pub use oneshot::FailFastFuture;
 pub(crate) use oneshot::Oneshot;
 pub use rejects::Rejects;
-use respond::WrapGuarded;
+pub(crate) use respond::WrapGuarded;
 pub(crate) use scope::enter_scope;
 pub use service::{Guarded, assert_service};
 pub use signal::ReadySignal;

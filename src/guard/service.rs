@@ -14,7 +14,7 @@ use super::{
     readiness::{ReadyWait, ReadyWaiter, ask_rejects, ask_rejects_any},
 };
 use crate::{
-    call::{CatchScope, catch_hook, catch_nested_hook},
+    call::{CallClock, CatchScope, Rejection, catch_hook, catch_nested_hook},
     protocol::{Protocol, ReadRequest, Respond},
     util::sharded_arc::ShardedArc,
 };
@@ -52,10 +52,21 @@ impl<S, G, P, M> Guarded<S, G, P, M> {
     }
 
     #[inline]
-    fn poll_inner<Req>(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), P::Error>>
+    pub(crate) fn guards(&self) -> &G {
+        &self.stack.guards
+    }
+
+    #[inline]
+    pub(crate) fn protocol(&self) -> &P {
+        &self.stack.protocol
+    }
+
+    /// Polls the wrapped service, without asking the guards.
+    #[inline]
+    pub(crate) fn poll_inner<Req>(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), P::Error>>
     where
         S: Service<Req>,
-        G: Admit<Req>,
+        G: Guard,
         P: Respond<S::Response, S::Error>,
     {
         let ready = self.inner.poll_ready(cx);
@@ -86,17 +97,21 @@ impl<S, G, P, M> Guarded<S, G, P, M> {
         GuardFuture::new(InFlightCall::new(stack.reference(), exchange, wait))
     }
 
-    /// Calls the wrapped service, which is ready, unless the guards reject.
+    /// Calls the wrapped service, which is ready, unless `admit` rejects the call.
     #[inline]
-    fn call_inner<Req>(&mut self, mut request: Req) -> GuardFuture<S::Future, G, P>
+    pub(crate) fn call_inner<Req>(
+        &mut self,
+        mut request: Req,
+        admit: impl FnOnce(&G, &mut Req, &CallClock, &mut Option<G::Permit>) -> Option<Rejection>,
+    ) -> GuardFuture<S::Future, G, P>
     where
         S: Service<Req>,
-        G: Admit<Req>,
+        G: Guard,
         P: ReadRequest<Req>,
     {
         let _scope = CatchScope::enter_call();
         let mut future = self.new_call(&mut request);
-        future.admit(&mut request);
+        future.admit(|guards, clock, permit| admit(guards, &mut request, clock, permit));
         // Taken where it is sent: a closure that owned the request would copy it on its way.
         let request = &mut Some(request);
         if future.is_rejected() {
@@ -110,7 +125,7 @@ impl<S, G, P, M> Guarded<S, G, P, M> {
     /// Gives back what this handle has taken from the wrapped service, or its place in a queue there: nobody would poll
     /// it when its turn comes.
     #[inline]
-    fn release_inner(&mut self)
+    pub(crate) fn release_inner(&mut self)
     where
         S: Clone,
     {
@@ -158,25 +173,8 @@ where
     }
 
     #[inline]
-    fn call(&mut self, mut request: Req) -> Self::Future {
-        let _scope = CatchScope::enter_call();
-        let mut future = self.new_call(&mut request);
-        future.admit(&mut request);
-        // Taken where it is sent: a closure that owned the request would copy it on its way.
-        let request = &mut Some(request);
-        if future.is_rejected() {
-            drop_rejected(request);
-            self.ready_waiter.clear();
-            self.release_inner();
-        } else if std::mem::take(&mut self.inner_state) == InnerState::Ready {
-            future.call_service(|| {
-                let request = request.take().expect(CALLED_ONCE);
-                FailFastFuture::called(self.inner.call(request))
-            });
-        } else {
-            self.call_when_ready(&mut future, request);
-        }
-        future
+    fn call(&mut self, request: Req) -> Self::Future {
+        self.call_admitted(request, G::try_admit)
     }
 }
 
@@ -194,6 +192,37 @@ impl<S: Clone, G: Guard, P> Guarded<S, G, P, FailFast> {
 }
 
 impl<S: Clone, G: Guard, P: Protocol> Guarded<S, G, P, FailFast> {
+    /// Calls the wrapped service at once, or in the future when it is ready, unless `admit` rejects the call.
+    #[inline]
+    pub(crate) fn call_admitted<Req>(
+        &mut self,
+        mut request: Req,
+        admit: impl FnOnce(&G, &mut Req, &CallClock, &mut Option<G::Permit>) -> Option<Rejection>,
+    ) -> GuardFuture<FailFastFuture<S, Req>, G, P>
+    where
+        S: Service<Req>,
+        P: ReadRequest<Req>,
+    {
+        let _scope = CatchScope::enter_call();
+        let mut future = self.new_call(&mut request);
+        future.admit(|guards, clock, permit| admit(guards, &mut request, clock, permit));
+        // Taken where it is sent: a closure that owned the request would copy it on its way.
+        let request = &mut Some(request);
+        if future.is_rejected() {
+            drop_rejected(request);
+            self.ready_waiter.clear();
+            self.release_inner();
+        } else if std::mem::take(&mut self.inner_state) == InnerState::Ready {
+            future.call_service(|| {
+                let request = request.take().expect(CALLED_ONCE);
+                FailFastFuture::called(self.inner.call(request))
+            });
+        } else {
+            self.call_when_ready(&mut future, request);
+        }
+        future
+    }
+
     /// Leaves the call to the future, which waits until the wrapped service is ready for it.
     #[cold]
     fn call_when_ready<Req>(
@@ -246,7 +275,7 @@ where
 
     #[inline]
     fn call(&mut self, request: Req) -> Self::Future {
-        let future = self.call_inner(request);
+        let future = self.call_inner(request, G::try_admit);
         if future.is_rejected() {
             self.release_inner();
         }
@@ -304,7 +333,7 @@ where
 
     #[inline]
     fn call(&mut self, request: Req) -> Self::Future {
-        self.call_inner(request)
+        self.call_inner(request, G::try_admit)
     }
 }
 

@@ -223,10 +223,12 @@ pub async fn open_circuits() {
 }
 
 pub async fn fill_bulkhead() {
-    let bulkhead = Bulkhead::builder("stock").limit(1);
+    let bulkhead = Bulkhead::builder("stock").limit(1).queue_limit(1);
     let bulkhead = bulkhead.build().expect("a bulkhead");
-    let _permit = bulkhead.try_acquire().expect("free");
+    let permit = bulkhead.try_acquire().expect("free");
     bulkhead.try_acquire().expect_err("full");
+    let (waited, ()) = tokio::join!(bulkhead.acquire(), async { drop(permit) });
+    drop(waited.expect("free again"));
 }
 
 pub async fn limit_rates() {

@@ -1,10 +1,16 @@
 //! Bulkheads: so many calls at once, and no more.
 
 mod calls;
+#[cfg(all(feature = "axum", feature = "reqwest", feature = "tonic"))]
+mod connections;
 mod ends;
 mod metrics;
+mod model;
+mod queue;
+mod queued_calls;
 mod readiness;
 mod settings;
+mod storm;
 
 use std::time::Duration;
 

@@ -36,6 +36,18 @@ async fn full_bulkhead_rejects_without_polling_the_service() {
 }
 
 #[tokio::test]
+async fn full_bulkhead_wakes_handles_that_wait_for_the_service() {
+    let (bulkhead, wakes) = (bulkhead(2), CountingWaker::new());
+    let mut service = bulkhead.layer().client().layer(never_ready());
+    assert!(poll_ready(&wakes, &mut service).is_pending());
+    let _first = bulkhead.try_acquire().expect("free");
+    assert_eq!(wakes.count(), 0, "one is free");
+    let _second = bulkhead.try_acquire().expect("free");
+    assert_eq!(wakes.count(), 1);
+    wakes.call(&mut service, request()).await.expect_err("full");
+}
+
+#[tokio::test]
 async fn back_pressure_is_pending_while_the_bulkhead_is_full() {
     let bulkhead = bulkhead(1);
     let layer = GuardLayer::client((Track::new("tracked"), bulkhead.clone())).back_pressure();
@@ -60,7 +72,7 @@ async fn back_pressure_is_pending_while_the_bulkhead_is_full() {
 #[tokio::test]
 async fn back_pressure_wakes_when_the_limit_grows_and_not_before_those_in_flight_have_ended() {
     let (bulkhead, wakes) = (bulkhead(2), CountingWaker::new());
-    let layer = bulkhead.layer().client().back_pressure();
+    let layer = GuardLayer::client(bulkhead.clone()).back_pressure();
     let mut service = layer.layer(Script::always(|| Reply::<std::io::Error>::ok()));
     let permits = [(); 2].map(|()| bulkhead.try_acquire().expect("free"));
     assert!(poll_ready(&wakes, &mut service).is_pending());

@@ -24,8 +24,9 @@ use tower_keep::{
 const HOUR: Duration = Duration::from_secs(3_600);
 
 /// All layers and guards: a new one fails the test below until its name is here and it has a test.
-const SIGNED: [&str; 22] = [
+const SIGNED: [&str; 23] = [
     "Bulkhead",
+    "BulkheadLayer",
     "ChaosLayer",
     "CircuitBreaker",
     "Correlate",
@@ -151,6 +152,23 @@ fn contract_bulkhead() {
     contract::check_http(|| bulkhead().layer().client().back_pressure());
     contract::check_http(|| bulkhead().layer().grpc_client());
     contract::check_any(|| bulkhead().layer().any(), || 7_u32);
+    contract::check_http(|| GuardLayer::server(bulkhead()).back_pressure());
+}
+
+#[test]
+fn contract_bulkhead_with_queue() {
+    // As many as the contract has at once: one that waits for another needs that to be polled.
+    let queueing = || {
+        let builder = Bulkhead::builder("signed").limit(2).queue_limit(10);
+        builder.wait_limit(HOUR).build().unwrap().layer()
+    };
+    let classify = |input: &ClassifyInput<'_>| input.outcome();
+    contract::check_http(|| queueing().server());
+    contract::check_http(|| queueing().client().classify(classify));
+    contract::check_http(|| queueing().grpc_client());
+    contract::check_any(|| queueing().any(), || 7_u32);
+    contract::check_http(|| queueing().server().back_pressure());
+    contract::check_any(|| queueing().any().back_pressure(), || 7_u32);
 }
 
 #[test]

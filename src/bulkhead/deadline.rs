@@ -1,0 +1,28 @@
+//! The deadline of a wait: before the caller stops waiting, and before a time limit around the call elapses.
+
+use tokio::time::Instant;
+
+use crate::{
+    context::{Context, deadline, min_some},
+    protocol::{CallState, ReadRequest},
+};
+
+/// Returns the deadline of work: the earliest of that of its caller and of the time limits around it.
+pub(super) fn work_deadline() -> Option<Instant> {
+    deadline()
+}
+
+/// Returns the deadline of the call of a request, which may bring one of its own.
+pub(super) fn request_deadline<P, Req>(protocol: &P, request: &mut Req) -> Option<Instant>
+where
+    P: ReadRequest<Req>,
+{
+    let around = work_deadline();
+    let Some(extensions) = P::extensions(request) else {
+        return around;
+    };
+    let context = extensions.get::<Context>().and_then(Context::deadline);
+    let requested = protocol.read(request).time_limit();
+    let requested = requested.and_then(|time| Instant::now().checked_add(time));
+    min_some(around, min_some(context, requested))
+}
