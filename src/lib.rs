@@ -51,7 +51,7 @@
 //! | [`track`] | in-flight gauge, spans, durations, metrics, the access log |
 //! | [`errors`] | error groups |
 //! | [`operation`](mod@operation) | the same tracking for code outside of a service |
-//! | [`pipeline`] | time limits, retries, a breaker, a fallback and tracking around a closure, under one name |
+//! | [`pipeline`] | time limits, a bulkhead, retries, a breaker, a fallback and tracking around a closure, under one name |
 //! | [`retry`] | further attempts after a failure, within a budget |
 //! | [`breaker`](mod@breaker) | circuit breakers |
 //! | [`bulkhead`] | limits of the calls in flight, with the statistics of a lane |

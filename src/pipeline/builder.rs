@@ -5,6 +5,7 @@ use super::{
 };
 use crate::{
     breaker::{CircuitBreaker, CircuitBreakerBuilder},
+    bulkhead::{Bulkhead, BulkheadBuilder},
     call::{ClassifyOutput, ConfigError, Label},
     chaos::{Chaos, InjectedFault},
     fallback::{Fallback, FallbackBuilder},
@@ -20,6 +21,7 @@ pub struct PipelineBuilder {
     operation: Option<Operation>,
     fallback: Option<Result<Fallback, ConfigError>>,
     total_limit: Option<Duration>,
+    bulkhead: Option<Result<Bulkhead, ConfigError>>,
     retry: Option<Result<Retry, ConfigError>>,
     breaker: Option<Result<CircuitBreaker, ConfigError>>,
     attempt_limit: Option<Duration>,
@@ -34,6 +36,7 @@ impl PipelineBuilder {
             name,
             fallback: None,
             total_limit: None,
+            bulkhead: None,
             retry: None,
             breaker: None,
             attempt_limit: None,
@@ -115,6 +118,43 @@ impl PipelineBuilder {
     #[must_use]
     pub fn total_limit(mut self, time: Duration) -> Self {
         self.total_limit = Some(time);
+        self
+    }
+
+    /// Adds a bulkhead with the name of the pipeline; the closure changes its settings. Default: no bulkhead.
+    ///
+    /// A call has one slot for all of its attempts and the waits between them. Without a [queue](BulkheadBuilder::queue_limit),
+    /// a call that finds no free slot is rejected; with one it waits, within the total limit.
+    ///
+    /// ```
+    /// use tower_keep::Pipeline;
+    ///
+    /// let pipeline = Pipeline::builder("db").bulkhead(|bulkhead| bulkhead.limit(10)).build()?;
+    /// assert_eq!(pipeline.bulkhead().unwrap().limit(), 10);
+    /// # Ok::<_, tower_keep::ConfigError>(())
+    /// ```
+    #[must_use]
+    pub fn bulkhead(self, configure: impl FnOnce(BulkheadBuilder) -> BulkheadBuilder) -> Self {
+        let bulkhead = configure(Bulkhead::builder(self.name.clone())).build();
+        PipelineBuilder {
+            bulkhead: Some(bulkhead),
+            ..self
+        }
+    }
+
+    /// Adds a bulkhead that others use as well: all that share a pool of connections, say.
+    ///
+    /// ```
+    /// use tower_keep::{Bulkhead, Pipeline};
+    ///
+    /// let pool = Bulkhead::new("postgres");
+    /// let reads = Pipeline::builder("reads").shared_bulkhead(&pool).build()?;
+    /// assert_eq!(reads.bulkhead().unwrap().name(), "postgres");
+    /// # Ok::<_, tower_keep::ConfigError>(())
+    /// ```
+    #[must_use]
+    pub fn shared_bulkhead(mut self, bulkhead: &Bulkhead) -> Self {
+        self.bulkhead = Some(Ok(bulkhead.clone()));
         self
     }
 
@@ -306,6 +346,7 @@ impl PipelineBuilder {
                 .transpose()?
                 .map_or_else(OnceLock::new, OnceLock::from),
             total_limit,
+            bulkhead: self.bulkhead.transpose()?,
             retry: self.retry.transpose()?,
             breaker: self.breaker.transpose()?,
             attempt_limit,

@@ -134,7 +134,7 @@ impl<T, E> Classified<T, E> {
 }
 
 impl<T, E: fmt::Display> Classified<T, E> {
-    /// Returns what a breaker wants to know of a failed attempt.
+    /// Returns what a breaker or a bulkhead wants to know of a failure.
     pub(super) fn for_breaker(
         &self,
     ) -> (Classification, Option<Cause<'_>>, Option<&dyn fmt::Display>) {

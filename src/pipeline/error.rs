@@ -21,8 +21,8 @@ use crate::call::{BoxError, Elapsed, Rejection};
 /// ```
 #[derive(Clone, Debug)]
 pub enum PipelineError<E> {
-    /// A guard of the pipeline has rejected the last attempt, which was not made: an open circuit, or a deadline that had
-    /// passed before.
+    /// A guard of the pipeline has rejected the last attempt, which was not made: an open circuit, a full bulkhead, or a
+    /// deadline that had passed before.
     Rejected(Rejection),
     /// A time limit of the pipeline elapsed: that of the last attempt, or the total.
     TimedOut(Elapsed),

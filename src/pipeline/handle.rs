@@ -9,6 +9,7 @@ use super::{
 };
 use crate::{
     breaker::CircuitBreaker,
+    bulkhead::Bulkhead,
     call::{ClassifyOutput, Label},
     fallback::Fallback,
     retry::Retry,
@@ -69,6 +70,11 @@ impl Pipeline {
     /// Returns the retry.
     pub fn retry(&self) -> Option<&Retry> {
         self.shared.retry.as_ref()
+    }
+
+    /// Returns the bulkhead.
+    pub fn bulkhead(&self) -> Option<&Bulkhead> {
+        self.shared.bulkhead.as_ref()
     }
 
     /// Returns the breaker.
@@ -306,6 +312,7 @@ impl fmt::Debug for Pipeline {
             .field("fallback", &self.shared.fallback.get())
             .field("total_limit", &self.shared.total_limit)
             .field("retry", &self.shared.retry)
+            .field("bulkhead", &self.shared.bulkhead)
             .field("breaker", &self.shared.breaker)
             .field("attempt_limit", &self.shared.attempt_limit)
             .finish_non_exhaustive()

@@ -13,6 +13,7 @@
 //! | [operation](mod@crate::operation) | tracks the call: metrics, one event, a span, error groups. The only part that is there unless it is [left out](PipelineBuilder::untracked) |
 //! | [fallback](PipelineFuture::fallback_with) | replaces a failure by a value, or by what an async closure makes of it. It is set where the work is run, since it needs the arguments of the call |
 //! | [total limit](PipelineBuilder::total_limit) | ends the call with all its attempts and waits; retries make no attempt that would begin later |
+//! | [bulkhead](PipelineBuilder::bulkhead) | limits the calls in flight: one slot for a call with all its attempts. A call that finds none free is rejected, or waits within the total limit |
 //! | [retry](PipelineBuilder::retry) | makes further attempts after failures, within a budget |
 //! | [breaker](PipelineBuilder::breaker) | rejects attempts while the circuit is open; such an attempt is not retried unless [configured](crate::retry::RetryBuilder::retry_rejections) |
 //! | [attempt limit](PipelineBuilder::attempt_limit) | ends one attempt, which counts as a failure for the breaker and is retried |
@@ -79,7 +80,7 @@
 //! # Clones
 //!
 //! A clone is the same pipeline. Pipelines for one peer share its breaker or its retry by
-//! [`shared_breaker`](PipelineBuilder::shared_breaker) and [`shared_retry`](PipelineBuilder::shared_retry).
+//! [`shared_breaker`](PipelineBuilder::shared_breaker), [`shared_bulkhead`](PipelineBuilder::shared_bulkhead) and [`shared_retry`](PipelineBuilder::shared_retry).
 //!
 //! # Cancellation
 //!

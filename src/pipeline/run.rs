@@ -6,6 +6,7 @@ use super::{
 };
 use crate::{
     breaker::{BreakerFuture, CallError},
+    bulkhead::BulkheadFuture,
     call::{ClassifyOutput, Outcome, catch_hook},
 };
 
@@ -38,7 +39,7 @@ impl<F, E, C> PipelineRun<F, E, C> {
         PipelineOutput { result, parts }
     }
 
-    /// Runs the attempts within the total limit.
+    /// Runs the attempts in a slot of the bulkhead, within the total limit.
     async fn run_in_time<Fut, T>(self, parts: &PipelineShared) -> ClassifiedResult<T, E>
     where
         F: FnMut() -> Fut,
@@ -48,10 +49,30 @@ impl<F, E, C> PipelineRun<F, E, C> {
     {
         let as_error = self.as_error;
         let Some(limit) = &parts.total_limit else {
+            return self.run_in_bulkhead(parts).await;
+        };
+        let result = limit.run(self.run_in_bulkhead(parts)).await;
+        result.unwrap_or_else(|elapsed| Err(Classified::timed_out(elapsed, as_error)))
+    }
+
+    /// Runs the attempts once there is a slot of the bulkhead.
+    async fn run_in_bulkhead<Fut, T>(self, parts: &PipelineShared) -> ClassifiedResult<T, E>
+    where
+        F: FnMut() -> Fut,
+        Fut: Future<Output = Result<T, E>>,
+        E: fmt::Display + 'static,
+        C: Fn(&Result<T, E>) -> Option<ClassifyOutput>,
+    {
+        let as_error = self.as_error;
+        let Some(bulkhead) = &parts.bulkhead else {
             return self.run_attempts(parts).await;
         };
-        let result = limit.run(self.run_attempts(parts)).await;
-        result.unwrap_or_else(|elapsed| Err(Classified::timed_out(elapsed, as_error)))
+        let attempts = self.run_attempts(parts);
+        let call = BulkheadFuture::with_classify_error(bulkhead, attempts, Classified::for_breaker);
+        call.await.map_err(|error| match error {
+            CallError::Rejected(rejection) => Classified::rejected(rejection, as_error),
+            CallError::Failed(failed) => failed,
+        })
     }
 
     /// Runs attempts until one succeeds or there is no further one.

@@ -2,8 +2,8 @@ use std::sync::OnceLock;
 
 use super::{error_classifier::ErrorClassifier, injected::PipelineFaults};
 use crate::{
-    breaker::CircuitBreaker, call::Label, fallback::Fallback, operation::Operation, retry::Retry,
-    timeout::TimeLimit,
+    breaker::CircuitBreaker, bulkhead::Bulkhead, call::Label, fallback::Fallback,
+    operation::Operation, retry::Retry, timeout::TimeLimit,
 };
 
 /// The parts of a pipeline, from the outermost to the innermost.
@@ -14,6 +14,7 @@ pub(super) struct PipelineShared {
     /// Made by the first failed call that needs it, unless it was configured.
     pub(super) fallback: OnceLock<Fallback>,
     pub(super) total_limit: Option<TimeLimit>,
+    pub(super) bulkhead: Option<Bulkhead>,
     pub(super) retry: Option<Retry>,
     pub(super) breaker: Option<CircuitBreaker>,
     pub(super) attempt_limit: Option<TimeLimit>,

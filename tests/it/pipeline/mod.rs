@@ -1,6 +1,7 @@
 //! Pipelines: all that guards a call that is no service.
 
 mod borrowed;
+mod bulkheads;
 mod ends;
 mod fallbacks;
 mod outcomes;
