@@ -9,22 +9,25 @@ mod allocations;
 mod noop_guard;
 #[path = "support/poll.rs"]
 mod poll;
+#[path = "support/rows.rs"]
+mod rows;
 
 use std::{
     convert::Infallible,
     hint::black_box,
     sync::{
-        Arc, Barrier,
+        Arc,
         atomic::{AtomicU64, Ordering},
     },
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use http::{Request, Response};
 use http_body_util::Full;
 use metrics_exporter_prometheus::PrometheusBuilder;
 use noop_guard::NoopGuard;
-use tower::{Layer, Service, service_fn};
+use rows::{Row, answer, block, pair, row};
+use tower::{Layer, service_fn};
 use tower_keep::{
     CircuitBreaker, GuardLayer, Outcome, breaker::CircuitBreakerBuilder, call::CallClock,
     guard::Admit,
@@ -32,81 +35,6 @@ use tower_keep::{
 
 #[global_allocator]
 static ALLOCATOR: allocations::CountingAllocator = allocations::CountingAllocator;
-
-const TURNS: usize = 61;
-const CALLS: u32 = 20_000;
-
-/// Runs so many calls on each of so many threads that share what it is about; the nanoseconds that one call took.
-type Run<'a> = Box<dyn Fn(u32) -> f64 + 'a>;
-
-struct Row<'a> {
-    name: String,
-    run: Run<'a>,
-    allocations: f64,
-}
-
-/// A row of one thread.
-fn row<'a, F: FnMut() + 'a>(name: &str, make: impl Fn() -> F + 'a) -> Row<'a> {
-    let (allocations, _) = allocations::per_call(make());
-    let run = move |calls| {
-        let mut call = make();
-        let began = Instant::now();
-        (0..calls).for_each(|_| call());
-        began.elapsed().as_nanos() as f64 / f64::from(calls)
-    };
-    Row {
-        name: name.to_owned(),
-        run: Box::new(run),
-        allocations,
-    }
-}
-
-/// The same by two threads at once.
-fn pair<'a, F: FnMut() + 'a>(name: &str, make: impl Fn() -> F + Sync + 'a) -> Row<'a> {
-    let (allocations, _) = allocations::per_call(make());
-    let run = move |calls| {
-        let barrier = Barrier::new(2);
-        let work = || {
-            let mut call = make();
-            barrier.wait();
-            let began = Instant::now();
-            (0..calls).for_each(|_| call());
-            began.elapsed().as_nanos() as f64 / f64::from(calls)
-        };
-        std::thread::scope(|scope| {
-            let threads = [scope.spawn(work), scope.spawn(work)];
-            let took = threads.map(|thread| thread.join().expect("no panic"));
-            (took[0] + took[1]) / 2.0
-        })
-    };
-    Row {
-        name: name.to_owned(),
-        run: Box::new(run),
-        allocations,
-    }
-}
-
-fn block(title: &str, rows: &[Row<'_>]) {
-    let mut turns = vec![Vec::new(); rows.len()];
-    for _ in 0..TURNS {
-        for (row, turns) in rows.iter().zip(&mut turns) {
-            turns.push((row.run)(CALLS));
-        }
-    }
-    println!(
-        "\n{title:<44} {:>8} {:>8} {:>8} {:>12}",
-        "ns", "added", "times", "allocations"
-    );
-    let mut first = None;
-    for (row, mut turns) in rows.iter().zip(turns) {
-        turns.sort_by(f64::total_cmp);
-        let ns = turns[TURNS / 2];
-        let first = *first.get_or_insert(ns);
-        let (name, allocations) = (&row.name, row.allocations);
-        let (added, times) = (ns - first, ns / first);
-        println!("{name:<44} {ns:>8.1} {added:>8.1} {times:>8.1} {allocations:>12.2}");
-    }
-}
 
 /// Closed, with so many calls in its window.
 fn closed(builder: CircuitBreakerBuilder, calls: u32) -> CircuitBreaker {
@@ -130,32 +58,6 @@ fn opened() -> CircuitBreaker {
     let breaker = builder().build().expect("sound");
     breaker.open_for(Duration::from_secs(3_600));
     breaker
-}
-
-async fn answer(n: u64) -> Result<u64, Infallible> {
-    Ok(n)
-}
-
-fn one(service: &mut impl Service<u64, Response = u64>) {
-    let _ = black_box(poll::call(service, black_box(7)).ok());
-}
-
-/// The calls of one handle, and of a clone for each call, as servers do it.
-macro_rules! calls {
-    ($row:ident, $name:expr, $service:expr) => {{
-        let service = $service;
-        $row($name, move || {
-            let mut service = service.clone();
-            move || one(&mut service)
-        })
-    }};
-    ($row:ident, cloned $name:expr, $service:expr) => {{
-        let service = $service;
-        $row($name, move || {
-            let service = service.clone();
-            move || one(&mut service.clone())
-        })
-    }};
 }
 
 macro_rules! closed_rows {

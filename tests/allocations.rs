@@ -12,7 +12,7 @@ use http::{Method, Request, Response};
 use http_body_util::Full;
 use tower::{Layer, Service, ServiceBuilder, service_fn};
 use tower_keep::{
-    CircuitBreaker, Context, GuardLayer,
+    Bulkhead, CircuitBreaker, Context, GuardLayer,
     breaker::KeyedBreaker,
     call::CallClock,
     chaos::{Chaos, ChaosLayer},
@@ -205,6 +205,26 @@ fn breaker_does_not_allocate_for_any_window() {
 }
 
 /// Failures are counted under the lock, but only a change of state allocates.
+#[test]
+fn bulkhead_does_not_allocate_for_a_call_that_gets_a_slot() {
+    let bulkhead = Bulkhead::builder("costs").queue_limit(10);
+    let bulkhead = bulkhead.build().expect("valid settings");
+    let mut guard = GuardLayer::any(bulkhead.clone()).layer(service_fn(seven));
+    let mut layer = bulkhead.layer().any().layer(service_fn(seven));
+    let permit = || drop(black_box(bulkhead.try_acquire()));
+    let acquire = || drop(black_box(poll::finish(bulkhead.acquire())));
+    let call = || {
+        let call = bulkhead.call(ready(Ok::<_, std::io::Error>(7)));
+        drop(black_box(poll::finish(call)));
+    };
+    assert_eq!(allocations(permit), 0.0);
+    assert_eq!(allocations(acquire), 0.0);
+    assert_eq!(allocations(call), 0.0);
+    assert_eq!(allocations(|| ask(&mut guard)), 0.0);
+    assert_eq!(allocations(|| ask(&mut layer)), 0.0);
+    assert_eq!(bulkhead.stats().rejected, 0);
+}
+
 #[test]
 fn breaker_failure_while_closed_does_not_allocate() {
     let builder = || CircuitBreaker::builder("costs").failure_rate(None);

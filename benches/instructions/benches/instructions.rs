@@ -30,7 +30,7 @@ use metrics_exporter_prometheus::PrometheusBuilder;
 use noop_guard::NoopGuard;
 use tower::{Layer, Service, ServiceBuilder, service_fn};
 use tower_keep::{
-    CircuitBreaker, GuardLayer, Track,
+    Bulkhead, CircuitBreaker, GuardLayer, Track,
     breaker::CircuitBreakerBuilder,
     context::Correlate,
     logging::{self, LogFormat},
@@ -127,6 +127,17 @@ fn three() -> Call {
 fn breaker_and_track() -> Call {
     let guards = (Track::new("bench"), built(count_window()));
     http(GuardLayer::server(guards).layer(hello()))
+}
+
+fn bulkhead_breaker_and_track() -> Call {
+    let breaker = built(count_window());
+    let guards = (Track::new("bench"), (Bulkhead::new("bench"), breaker));
+    http(GuardLayer::server(guards).layer(hello()))
+}
+
+fn bulkhead_permit() -> Call {
+    let bulkhead = Bulkhead::new("bench");
+    Box::new(move || drop(black_box(bulkhead.try_acquire())))
 }
 
 fn operated() -> Call {
@@ -355,6 +366,9 @@ fn logged(call: Call) -> Call {
 #[bench::breaker_rejected_permit(rejected_permit())]
 #[bench::breaker_rejected_error(plain(open().layer().any().layer(bare())))]
 #[bench::breaker_rejected_http(rejected_http())]
+#[bench::bulkhead_guard(plain(GuardLayer::any(Bulkhead::new("bench")).layer(bare())))]
+#[bench::bulkhead_layer(plain(Bulkhead::new("bench").layer().any().layer(bare())))]
+#[bench::bulkhead_permit(bulkhead_permit())]
 #[bench::timeout(plain(TimeoutLayer::any(SECOND).layer(bare())))]
 #[bench::retry_breaker_timeout(three())]
 #[bench::operation(operated())]
@@ -367,6 +381,7 @@ fn logged(call: Call) -> Call {
 #[bench::http_track_watched(watched(http(GuardLayer::server(Track::new("bench")).layer(hello()))))]
 #[bench::http_breaker(http(built(count_window()).layer().server().layer(hello())))]
 #[bench::http_track_and_breaker(breaker_and_track())]
+#[bench::http_track_bulkhead_breaker(bulkhead_breaker_and_track())]
 #[bench::http_observe(http(observe("bench").server().layer(hello())))]
 #[bench::http_frames_bare(http(streaming()))]
 #[bench::http_frames_nothing(http(GuardLayer::server(NoopGuard).layer(streaming())))]
