@@ -36,7 +36,7 @@ pub(super) mod grpc_code {
         fn visit_str<E: de::Error>(self, name: &str) -> Result<GrpcCode, E> {
             let mut all = GrpcCode::all();
             all.find(|code| code.as_str() == name).ok_or_else(|| {
-                let shown = display_bounded(&name, MAX_SHOWN_NAME);
+                let shown = display_bounded(name, MAX_SHOWN_NAME);
                 E::invalid_value(de::Unexpected::Str(&String::from(shown)), &self)
             })
         }
