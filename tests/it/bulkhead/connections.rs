@@ -19,7 +19,7 @@ use super::ends;
 use crate::support::{get, http1, listen, serve, text, within};
 
 /// Has one slot and one place in the queue.
-fn queueing(name: &'static str) -> Bulkhead {
+fn queuing(name: &'static str) -> Bulkhead {
     let builder = Bulkhead::builder(name).limit(1).queue_limit(1);
     builder.wait_limit(None).build().expect("valid settings")
 }
@@ -40,7 +40,7 @@ async fn until(bulkhead: &Bulkhead, in_flight: u32, queued: u32) {
 
 #[tokio::test]
 async fn axum_lets_calls_wait_and_forgets_those_whose_client_has_gone() {
-    let (bulkhead, gate) = (queueing("axum bulkhead"), Arc::new(Semaphore::new(0)));
+    let (bulkhead, gate) = (queuing("axum bulkhead"), Arc::new(Semaphore::new(0)));
     let opens = gate.clone();
     let work = move || async move {
         gate.acquire().await.expect("open").forget();
@@ -104,7 +104,7 @@ async fn reqwest_holds_a_slot_until_its_body_is_read() {
     // Longer than what is taken whole, with the head.
     let orders = async || "x".repeat(100_000);
     let address = serve(Router::new().route("/", on_get(orders))).await;
-    let bulkhead = queueing("reqwest bulkhead");
+    let bulkhead = queuing("reqwest bulkhead");
     let http = reqwest::Client::new();
     let client = LayeredClient::new(bulkhead.layer().client().layer(service(http.clone())));
     let url = format!("http://{address}/");

@@ -253,9 +253,7 @@ where
             }
             return false;
         }
-        match body.as_mut().map(|body| wakes.poll_frame(body.as_mut())) {
-            Some(Poll::Ready(Some(Ok(_)))) | Some(Poll::Pending) => false,
-            _ => true,
-        }
+        let polled = body.as_mut().map(|body| wakes.poll_frame(body.as_mut()));
+        !matches!(polled, Some(Poll::Ready(Some(Ok(_))) | Poll::Pending))
     }
 }

@@ -14,7 +14,7 @@ use tower_keep::{
 use super::{SECOND, ends};
 
 /// A queue of ten, without a limit of the wait.
-fn queueing(limit: u32) -> BulkheadBuilder {
+fn queuing(limit: u32) -> BulkheadBuilder {
     let builder = Bulkhead::builder("bulkhead").limit(limit);
     builder.queue_limit(10).wait_limit(None)
 }
@@ -75,7 +75,7 @@ fn resize(bulkhead: &Bulkhead, limit: u32) {
 #[tokio::test(start_paused = true)]
 async fn slots_go_to_those_that_wait_in_their_order() {
     for (order, turns) in [(QueueOrder::Fifo, [0, 1, 2]), (QueueOrder::Lifo, [2, 1, 0])] {
-        let bulkhead = built(queueing(1).queue_order(order));
+        let bulkhead = built(queuing(1).queue_order(order));
         let mut permit = bulkhead.try_acquire().expect("free");
         let mut waiting = waiting::<3>(&bulkhead);
         assert_eq!(bulkhead.stats().queued, 3);
@@ -94,7 +94,7 @@ async fn slots_go_to_those_that_wait_in_their_order() {
 
 #[tokio::test(start_paused = true)]
 async fn waiting_task_is_woken_for_its_slot_only_and_the_last_that_polled() {
-    let bulkhead = built(queueing(2));
+    let bulkhead = built(queuing(2));
     let permits = [(); 2].map(|()| bulkhead.try_acquire().expect("free"));
     let [mut first, mut second] = waiting(&bulkhead);
     for _ in 0..10 {
@@ -112,12 +112,12 @@ async fn waiting_task_is_woken_for_its_slot_only_and_the_last_that_polled() {
 
 #[tokio::test(start_paused = true)]
 async fn queue_that_is_full_rejects_the_new_call_or_the_oldest() {
-    let fifo = built(queueing(1).queue_limit(2));
+    let fifo = built(queuing(1).queue_limit(2));
     let _permit = fifo.try_acquire().expect("free");
     let _waiting = waiting::<2>(&fifo);
     let rejection = fifo.acquire().await.expect_err("full");
     assert_eq!(rejection.reason(), Some("queue_full"));
-    let lifo = built(queueing(1).queue_limit(2).queue_order(QueueOrder::Lifo));
+    let lifo = built(queuing(1).queue_limit(2).queue_order(QueueOrder::Lifo));
     let permit = lifo.try_acquire().expect("free");
     let [mut oldest, second] = waiting(&lifo);
     let mut newest = Waiting::new(&lifo);
@@ -130,7 +130,7 @@ async fn queue_that_is_full_rejects_the_new_call_or_the_oldest() {
 
 #[tokio::test(start_paused = true)]
 async fn wait_ends_at_its_limit() {
-    let bulkhead = built(queueing(1).wait_limit(SECOND));
+    let bulkhead = built(queuing(1).wait_limit(SECOND));
     let _permit = bulkhead.try_acquire().expect("free");
     let start = Instant::now();
     let rejection = bulkhead.acquire().await.expect_err("full");
@@ -146,7 +146,7 @@ async fn wait_ends_at_its_limit() {
 
 #[tokio::test(start_paused = true)]
 async fn wait_ends_at_the_deadline_and_at_a_time_limit_around_it() {
-    let bulkhead = built(queueing(1).wait_limit(10 * SECOND));
+    let bulkhead = built(queuing(1).wait_limit(10 * SECOND));
     let _permit = bulkhead.try_acquire().expect("free");
     let start = Instant::now();
     let context = Context::new_root().with_deadline(start + SECOND);
@@ -164,7 +164,7 @@ async fn wait_ends_at_the_deadline_and_at_a_time_limit_around_it() {
 
 #[tokio::test(start_paused = true)]
 async fn call_without_time_left_is_rejected_at_once() {
-    let bulkhead = built(queueing(1));
+    let bulkhead = built(queuing(1));
     let permit = bulkhead.try_acquire().expect("free");
     let context = Context::new_root().with_deadline(Instant::now());
     let acquire = || context.run(|| in_context(bulkhead.acquire()));
@@ -177,7 +177,7 @@ async fn call_without_time_left_is_rejected_at_once() {
 
 #[tokio::test(start_paused = true)]
 async fn wait_that_cannot_fit_is_rejected_at_once() {
-    let bulkhead = built(queueing(1).wait_limit(SECOND));
+    let bulkhead = built(queuing(1).wait_limit(SECOND));
     let permit = bulkhead.try_acquire().expect("free");
     advance(SECOND).await;
     permit.complete(Outcome::Success);
@@ -192,7 +192,7 @@ async fn wait_that_cannot_fit_is_rejected_at_once() {
 
 #[tokio::test(start_paused = true)]
 async fn slot_that_is_granted_at_the_end_of_the_wait_beats_it() {
-    let bulkhead = built(queueing(1).wait_limit(SECOND));
+    let bulkhead = built(queuing(1).wait_limit(SECOND));
     let permit = bulkhead.try_acquire().expect("free");
     let [mut waiting] = waiting(&bulkhead);
     advance(SECOND - Duration::from_millis(1)).await;
@@ -203,7 +203,7 @@ async fn slot_that_is_granted_at_the_end_of_the_wait_beats_it() {
 
 #[tokio::test(start_paused = true)]
 async fn call_whose_wait_is_over_gets_no_slot() {
-    let bulkhead = built(queueing(1).wait_limit(SECOND));
+    let bulkhead = built(queuing(1).wait_limit(SECOND));
     let permit = bulkhead.try_acquire().expect("free");
     let [mut late] = waiting(&bulkhead);
     advance(SECOND / 2).await;
@@ -217,7 +217,7 @@ async fn call_whose_wait_is_over_gets_no_slot() {
 
 #[tokio::test(start_paused = true)]
 async fn task_that_leaves_passes_its_turn_and_its_slot_on() {
-    let bulkhead = built(queueing(1));
+    let bulkhead = built(queuing(1));
     let permit = bulkhead.try_acquire().expect("free");
     let [first, second, mut third] = waiting(&bulkhead);
     drop(second);
@@ -234,7 +234,7 @@ async fn task_that_leaves_passes_its_turn_and_its_slot_on() {
 
 #[tokio::test(start_paused = true)]
 async fn last_that_leaves_opens_the_bulkhead_for_those_that_come() {
-    let bulkhead = built(queueing(1));
+    let bulkhead = built(queuing(1));
     let permit = bulkhead.try_acquire().expect("free");
     drop(waiting::<3>(&bulkhead));
     drop(permit);
@@ -243,7 +243,7 @@ async fn last_that_leaves_opens_the_bulkhead_for_those_that_come() {
 
 #[tokio::test(start_paused = true)]
 async fn larger_limit_wakes_as_many_as_there_are_new_slots() {
-    let bulkhead = built(queueing(1));
+    let bulkhead = built(queuing(1));
     let permit = bulkhead.try_acquire().expect("free");
     let mut waiting = waiting::<4>(&bulkhead);
     resize(&bulkhead, 3);
@@ -262,7 +262,7 @@ async fn larger_limit_wakes_as_many_as_there_are_new_slots() {
 
 #[tokio::test(start_paused = true)]
 async fn settings_of_the_queue_hold_for_those_that_come() {
-    let bulkhead = built(queueing(1));
+    let bulkhead = built(queuing(1));
     let _permit = bulkhead.try_acquire().expect("free");
     let mut waiting = waiting::<2>(&bulkhead);
     let mut settings = bulkhead.settings();
@@ -284,7 +284,7 @@ async fn settings_of_the_queue_hold_for_those_that_come() {
 
 #[tokio::test(start_paused = true)]
 async fn call_waits_for_its_slot() {
-    let bulkhead = built(queueing(1));
+    let bulkhead = built(queuing(1));
     let call = async || {
         let work = async {
             tokio::time::sleep(SECOND).await;

@@ -16,7 +16,7 @@ use tower_keep::{
 
 use super::{SECOND, ends, request};
 
-fn queueing(limit: u32) -> Bulkhead {
+fn queuing(limit: u32) -> Bulkhead {
     let builder = Bulkhead::builder("queued calls").limit(limit);
     let builder = builder.queue_limit(10).wait_limit(None);
     builder.build().expect("valid settings")
@@ -35,7 +35,7 @@ fn poll_ready<S: Service<Request<ScriptedBody>>>(
 
 #[tokio::test(start_paused = true)]
 async fn calls_wait_in_their_order_until_the_body_before_has_ended() {
-    let bulkhead = queueing(1);
+    let bulkhead = queuing(1);
     let service = bulkhead.layer().server().layer(slow());
     let start = Instant::now();
     let call = async || {
@@ -58,7 +58,7 @@ async fn calls_wait_in_their_order_until_the_body_before_has_ended() {
 
 #[tokio::test(start_paused = true)]
 async fn call_that_waits_holds_nothing_of_the_service() {
-    let bulkhead = queueing(1);
+    let bulkhead = queuing(1);
     let permit = bulkhead.try_acquire().expect("free");
     let inner = ServiceBuilder::new().concurrency_limit(1).service(slow());
     let spare = inner.clone();
@@ -80,7 +80,7 @@ async fn call_that_waits_holds_nothing_of_the_service() {
 
 #[tokio::test(start_paused = true)]
 async fn readiness_that_was_taken_is_given_back_by_a_call_that_waits() {
-    let bulkhead = queueing(1);
+    let bulkhead = queuing(1);
     let inner = ServiceBuilder::new().concurrency_limit(1).service(slow());
     let spare = inner.clone();
     let mut service = bulkhead.layer().client().layer(inner);
@@ -96,7 +96,7 @@ async fn readiness_that_was_taken_is_given_back_by_a_call_that_waits() {
 
 #[tokio::test(start_paused = true)]
 async fn call_that_waits_and_is_dropped_leaves_nothing_behind() {
-    let bulkhead = queueing(1);
+    let bulkhead = queuing(1);
     let inner = slow();
     let service = bulkhead.layer().client().layer(inner.clone());
     let wakes = CountingWaker::new();
@@ -121,7 +121,7 @@ async fn call_that_waits_and_is_dropped_leaves_nothing_behind() {
 
 #[tokio::test(start_paused = true)]
 async fn deadline_that_came_with_the_request_ends_the_wait() {
-    let bulkhead = queueing(1);
+    let bulkhead = queuing(1);
     let _permit = bulkhead.try_acquire().expect("free");
     let service = bulkhead.layer().server().layer(slow());
     let grpc = Request::post("http://stock/a.Stock/Get")
@@ -147,7 +147,7 @@ async fn deadline_that_came_with_the_request_ends_the_wait() {
 async fn full_bulkhead_in_a_time_limit_is_no_timeout_and_no_evidence() {
     let breaker = CircuitBreaker::builder("peer").consecutive_failures(1);
     let breaker = breaker.build().expect("valid settings");
-    let bulkhead = queueing(1);
+    let bulkhead = queuing(1);
     let _permit = bulkhead.try_acquire().expect("free");
     let service = ServiceBuilder::new()
         .layer(breaker.layer().client())
@@ -179,7 +179,7 @@ async fn displaced_call_is_rejected_as_its_protocol_has_it() {
 
 #[tokio::test(start_paused = true)]
 async fn service_that_fails_to_become_ready_gives_the_slot_back() {
-    let bulkhead = queueing(1);
+    let bulkhead = queuing(1);
     let script = Script::<BoxError>::new([]).fails_ready(|| io::Error::other("gone").into());
     let service = bulkhead.layer().client().layer(script);
     let permit = bulkhead.try_acquire().expect("free");
@@ -193,7 +193,7 @@ async fn service_that_fails_to_become_ready_gives_the_slot_back() {
 
 #[tokio::test(start_paused = true)]
 async fn back_pressure_reserves_a_slot_in_turn() {
-    let bulkhead = queueing(1);
+    let bulkhead = queuing(1);
     let layer = bulkhead.layer().client().back_pressure();
     let inner = slow();
     let mut handles = [(); 3].map(|()| layer.layer(inner.clone()));

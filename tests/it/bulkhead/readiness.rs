@@ -51,7 +51,7 @@ async fn full_bulkhead_wakes_handles_that_wait_for_the_service() {
 async fn back_pressure_is_pending_while_the_bulkhead_is_full() {
     let bulkhead = bulkhead(1);
     let layer = GuardLayer::client((Track::new("tracked"), bulkhead.clone())).back_pressure();
-    let service = layer.layer(Script::always(|| Reply::<std::io::Error>::ok()));
+    let service = layer.layer(Script::always(Reply::<std::io::Error>::ok));
     let wakes = [CountingWaker::new(), CountingWaker::new()];
     let mut handles = [service.clone(), service];
     let permit = bulkhead.try_acquire().expect("free");
@@ -73,7 +73,7 @@ async fn back_pressure_is_pending_while_the_bulkhead_is_full() {
 async fn back_pressure_wakes_when_the_limit_grows_and_not_before_those_in_flight_have_ended() {
     let (bulkhead, wakes) = (bulkhead(2), CountingWaker::new());
     let layer = GuardLayer::client(bulkhead.clone()).back_pressure();
-    let mut service = layer.layer(Script::always(|| Reply::<std::io::Error>::ok()));
+    let mut service = layer.layer(Script::always(Reply::<std::io::Error>::ok));
     let permits = [(); 2].map(|()| bulkhead.try_acquire().expect("free"));
     assert!(poll_ready(&wakes, &mut service).is_pending());
     let resize = |limit| {

@@ -121,7 +121,7 @@ async fn call(client: Client, number: u64) {
             let _ = response.into_body().collect().await;
         }
     };
-    let patience = if number % 3 == 0 {
+    let patience = if number.is_multiple_of(3) {
         number % 40 * MILLI.as_millis() as u64
     } else {
         3_600_000

@@ -1,5 +1,7 @@
 //! On and off: by the application, by operators, by the clock.
 
+use std::time::Duration;
+
 use tokio::time::{Instant, advance};
 use tower::{Layer, ServiceExt};
 use tower_keep::{
@@ -73,12 +75,12 @@ async fn chaos_ends_by_itself() {
 async fn chaos_that_is_on_for_no_time_is_off() {
     let chaos = Chaos::new("no time");
     let mut transitions = registry::subscribe();
-    chaos.enable_for(0 * SECOND);
+    chaos.enable_for(Duration::ZERO);
     assert!(!chaos.is_on());
     let mut seen = std::iter::from_fn(|| transitions.try_recv().ok());
     assert!(!seen.any(|seen| seen.name.as_str() == "no time"));
     chaos.enable();
-    chaos.enable_for(0 * SECOND);
+    chaos.enable_for(Duration::ZERO);
     assert!(!chaos.is_on());
 }
 
@@ -127,7 +129,10 @@ async fn late_and_hanging_calls_end_when_the_chaos_is_switched_off() {
         .expect_err("it has no response");
     let fault = error.downcast_ref::<InjectedFault>().expect("a fault");
     assert_eq!(fault.kind(), FaultKind::Hang);
-    assert_eq!((begun.elapsed(), chaos.delayed_count()), (0 * SECOND, 0));
+    assert_eq!(
+        (begun.elapsed(), chaos.delayed_count()),
+        (Duration::ZERO, 0)
+    );
 }
 
 #[tokio::test(start_paused = true)]

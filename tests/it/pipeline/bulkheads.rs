@@ -1,6 +1,6 @@
 //! The bulkhead of a pipeline.
 
-use std::future::pending;
+use std::{future::pending, time::Duration};
 
 use tokio::time::{Instant, sleep};
 use tower_keep::{Bulkhead, Outcome, Pipeline, PipelineError, RejectionKind};
@@ -20,7 +20,7 @@ async fn call_has_one_slot_for_all_its_attempts() {
         Err::<(), _>(DbError::Down(1))
     });
     failed.await.unwrap_err();
-    assert_eq!(seen, [(1, 0 * WAIT), (1, WAIT), (1, 2 * WAIT)]);
+    assert_eq!(seen, [(1, Duration::ZERO), (1, WAIT), (1, 2 * WAIT)]);
     let stats = bulkhead.stats();
     assert_eq!((stats.failed, stats.in_flight), (1, 0));
     assert_eq!(stats.mean_run, Some(2 * WAIT));
@@ -56,7 +56,7 @@ async fn call_waits_for_a_slot_within_the_total_limit() {
     };
     let (first, second) = tokio::join!(pipeline.run(work), pipeline.run(work));
     assert_eq!((first.unwrap(), second.unwrap()), (SECOND, 2 * SECOND));
-    let hangs = pipeline.run(|| pending::<Result<(), DbError>>());
+    let hangs = pipeline.run(pending::<Result<(), DbError>>);
     let (hung, waited) = tokio::join!(hangs, pipeline.run(work));
     assert!(matches!(hung, Err(PipelineError::TimedOut(_))));
     let rejection = waited.unwrap_err();

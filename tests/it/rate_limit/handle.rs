@@ -1,6 +1,8 @@
 //! A limit without a service.
 
 use futures_util::{future::join_all, poll};
+use std::time::Duration;
+
 use tokio::time::{Instant, advance};
 use tower_keep::{Context, RejectionKind, registry::Stat, timeout::TimeLimit};
 
@@ -57,7 +59,7 @@ async fn reservations_come_in_order_and_end_with_the_longest_wait() {
         .collect();
     assert_eq!(
         waits,
-        [Some(SECOND * 0), Some(SECOND), Some(2 * SECOND), None]
+        [Some(Duration::ZERO), Some(SECOND), Some(2 * SECOND), None]
     );
 }
 
@@ -126,7 +128,7 @@ async fn wait_that_cannot_fit_into_the_deadline_is_rejected_at_once() {
     let context = Context::new_root().with_deadline(start + SECOND / 2);
     let rejected = context.scope(limit.wait(9 * SECOND)).await;
     rejected.expect_err("too late");
-    assert_eq!(start.elapsed(), SECOND * 0);
+    assert_eq!(start.elapsed(), Duration::ZERO);
     let context = Context::new_root().with_deadline(start + SECOND);
     context
         .scope(limit.wait(9 * SECOND))
@@ -140,7 +142,7 @@ async fn shadow_and_disabled_limits_reject_nothing_and_let_nothing_wait() {
     for _ in 0..3 {
         limit.check().expect("a shadow");
         let reserved = limit.reserve(1, 9 * SECOND).expect("a shadow");
-        assert_eq!(reserved.wait(), SECOND * 0);
+        assert_eq!(reserved.wait(), Duration::ZERO);
     }
     limit.set_shadow(false);
     assert!(!limit.settings().shadow);
