@@ -44,6 +44,10 @@ mod tests {
             ("redis://:p@ss@cache/0", "redis://REDACTED@cache/0"),
             ("http://ledger/users/a@b.c", "http://ledger/users/a@b.c"),
             (
+                "http://ledger:8080/users/a@b.c",
+                "http://ledger:8080/users/a@b.c",
+            ),
+            (
                 "GET https://api/x?user=7&api_key=abc&n=1 failed",
                 "GET https://api/x?user=7&api_key=REDACTED&n=1 failed",
             ),

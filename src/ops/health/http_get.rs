@@ -222,6 +222,47 @@ mod tests {
         }
     }
 
+    /// Sends a request to a server that answers so, and returns what that has read.
+    async fn exchange(answer: &'static [u8]) -> (String, io::Result<CheckResult>) {
+        use tokio::io::{AsyncReadExt, AsyncWriteExt};
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await;
+        let listener = listener.expect("a port");
+        let address = listener.local_addr().expect("an address");
+        let server = tokio::spawn(async move {
+            let (mut stream, _) = listener.accept().await.expect("a connection");
+            let mut request = Vec::new();
+            while !request.ends_with(b"\r\n\r\n") {
+                assert_ne!(stream.read_buf(&mut request).await.expect("bytes"), 0);
+            }
+            let _ = stream.write_all(answer).await;
+            String::from_utf8(request).expect("text")
+        });
+        let target = HttpTarget::parse(&format!("http://{address}/healthz")).expect("valid");
+        let result = get(&target).await;
+        (server.await.expect("no panic"), result)
+    }
+
+    #[tokio::test]
+    async fn get_sends_its_request_and_reads_the_status() {
+        let (request, result) = exchange(b"HTTP/1.1 204 No Content\r\n\r\n").await;
+        assert!(
+            request.starts_with("GET /healthz HTTP/1.1\r\n"),
+            "{request}"
+        );
+        assert_eq!(result.expect("a status"), CheckResult::healthy());
+        // Closed before the line is whole.
+        let (_, result) = exchange(b"HTTP/1.1 2").await;
+        let error = result.expect_err("no status");
+        assert_eq!(error.kind(), io::ErrorKind::UnexpectedEof);
+    }
+
+    #[tokio::test]
+    async fn get_reads_a_bounded_answer() {
+        let (_, result) = exchange(&[b'x'; 2 * MAX_ANSWER]).await;
+        let error = result.expect_err("no line");
+        assert_eq!(error.kind(), io::ErrorKind::InvalidData);
+    }
+
     #[test]
     fn response_is_healthy_from_200_to_399() {
         let result = |code| judge(StatusCode::from_u16(code).expect("a status"));

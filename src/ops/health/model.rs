@@ -280,6 +280,15 @@ mod tests {
     }
 
     #[test]
+    fn next_run_is_that_of_its_component() {
+        let mut model = model(vec![config("a"), config("b")]);
+        model.set_next_at(1, at(9));
+        let next = model.snapshot(at(2)).components;
+        let next: Vec<_> = next.iter().map(|each| each.next_at).collect();
+        assert_eq!(next, [None, Some(at(9))]);
+    }
+
+    #[test]
     fn excluded_component_does_not_count_for_readiness() {
         let mut model = model(vec![critical("a"), critical("b")]);
         set(&mut model, 0, Healthy);

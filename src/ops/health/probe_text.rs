@@ -44,7 +44,7 @@ fn write_component(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::ops::health::fixtures::mixed;
+    use crate::ops::health::fixtures::{component, mixed, snapshot};
 
     #[test]
     fn lines_withhold_reasons_and_mark_what_is_excluded() {
@@ -54,5 +54,13 @@ mod tests {
             [+]disk excluded: ok\n\
             [?]broker unknown\n";
         assert_eq!(component_lines(&mixed(), &["disk"], false), expected);
+    }
+
+    #[test]
+    fn line_of_a_component_without_a_reason_says_nothing_of_one() {
+        let db = component("db", HealthStatus::Unhealthy);
+        let snapshot = snapshot(HealthStatus::Unhealthy, vec![db]);
+        let none = &[] as &[&str];
+        assert_eq!(component_lines(&snapshot, none, true), "[-]db failed\n");
     }
 }

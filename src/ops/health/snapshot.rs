@@ -117,4 +117,15 @@ mod tests {
         (snapshot.at, snapshot.started_at) = (snapshot.started_at, snapshot.at);
         assert_eq!(snapshot.uptime(), Duration::ZERO);
     }
+
+    #[test]
+    fn process_has_started_from_its_start_to_its_end() {
+        let mut snapshot = mixed();
+        let mut is_started = |phase| {
+            snapshot.phase = phase;
+            snapshot.is_started()
+        };
+        assert!(!is_started(Phase::Starting));
+        assert!(is_started(Phase::Started) && is_started(Phase::ShuttingDown));
+    }
 }
