@@ -95,6 +95,20 @@ fn counters_have_sums_and_rates() {
 }
 
 #[test]
+fn rates_of_merged_points_are_per_second() {
+    let series = [(labels("/", "200"), Some(counter(3, 30)))];
+    for aggregation in ["min", "max", "rate"] {
+        let result = run(&query(30, 10, aggregation), &series);
+        let rates: Vec<_> = result.series[0]
+            .points
+            .iter()
+            .map(|(_, rate)| *rate)
+            .collect();
+        assert_eq!(rates, [Some(3.0); 3], "{aggregation}");
+    }
+}
+
+#[test]
 fn gauges_have_their_last_values() {
     let series = [
         gauge(&[(NOW - 3, 9.0), (NOW - 2, 2.0)]),

@@ -236,6 +236,7 @@ mod tests {
     fn query_names_what_is_not_allowed() {
         let query = || Query::new("load");
         assert_eq!(query().check(), Ok(()));
+        assert_eq!(query().name(), "load");
         assert_eq!(error(Query::new("")), "name is 0, must be 1 to 256 bytes");
         assert_eq!(error(query().limit(0)), "limit is 0, must be 1 to 500");
         assert_eq!(error(query().limit(501)), "limit is 501, must be 1 to 500");

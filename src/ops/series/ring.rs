@@ -109,7 +109,7 @@ impl<T: Point> Ring<T> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::ops::series::Added;
+    use crate::ops::series::{Added, Histogram, PackedHistogram};
 
     fn counts(ring: &Ring<Added>, spans: std::ops::RangeInclusive<u64>) -> Vec<Option<u64>> {
         spans
@@ -181,5 +181,18 @@ mod tests {
         ring.push(2, Added::new(2));
         assert_eq!(counts(&ring, 1..=2), [None, Some(2)]);
         assert!(ring.heap_bytes() >= 8);
+    }
+
+    #[test]
+    fn ring_has_the_bytes_of_its_slots_and_of_its_points() {
+        let mut histogram = Histogram::new();
+        histogram.record(1.0);
+        let point = PackedHistogram::new(&histogram);
+        let mut ring = Ring::new(3);
+        ring.push(1, point.clone());
+        ring.push(3, point.clone());
+        let slots = ring.points.capacity() * size_of::<Option<PackedHistogram>>();
+        assert!(point.heap_bytes() > 0);
+        assert_eq!(ring.heap_bytes(), slots + 2 * point.heap_bytes());
     }
 }

@@ -52,3 +52,29 @@ impl SeriesHistory {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ops::series::Histogram;
+
+    /// Returns a ring with a point in each of eleven seconds, of which ten are merged into one of ten seconds.
+    fn ring(values: &[f64]) -> TieredRing<PackedHistogram> {
+        let mut histogram = Histogram::new();
+        values.iter().for_each(|value| histogram.record(*value));
+        let mut ring = TieredRing::new();
+        (0..11).for_each(|second| ring.push(second, PackedHistogram::new(&histogram)));
+        ring
+    }
+
+    #[test]
+    fn history_has_the_bytes_of_its_ring_with_all_points() {
+        let (full, empty) = (ring(&[1.0]), ring(&[]));
+        let mut histogram = Histogram::new();
+        histogram.record(1.0);
+        let point = crate::ops::series::Point::heap_bytes(&PackedHistogram::new(&histogram));
+        assert_eq!(full.heap_bytes() - empty.heap_bytes(), 12 * point);
+        let bytes = full.heap_bytes();
+        assert_eq!(SeriesHistory::Histogram(full).heap_bytes(), bytes);
+    }
+}

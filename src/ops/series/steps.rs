@@ -109,4 +109,16 @@ mod tests {
         let steps = Steps::of(&query(300, 1), 10);
         assert_eq!((steps.start, steps.count), (0, 300));
     }
+
+    #[test]
+    fn steps_before_all_history_are_those_of_the_coarsest_tier() {
+        let steps = Steps::of(&query(300, 1).end(NOW - 200_000), NOW);
+        let expected = Steps {
+            start: 799_740,
+            length: 60,
+            count: 5,
+            tier: 2,
+        };
+        assert_eq!(steps, expected);
+    }
 }
