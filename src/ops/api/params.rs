@@ -183,6 +183,7 @@ mod tests {
             "kind has 513 bytes, at most 512 are allowed"
         );
         assert!(params(&long[..long.len() - 1]).is_ok());
+        assert!(params(&"kind=x&".repeat(32)).is_ok());
         let many = "kind=x&".repeat(33);
         assert_eq!(
             detail(params(&many)),
