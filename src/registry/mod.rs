@@ -344,6 +344,37 @@ mod tests {
         assert!(guards.capacity() <= 64);
     }
 
+    #[test]
+    fn guard_list_keeps_live_guards_when_it_grows() {
+        let guards = GuardList::new();
+        let alive = Arc::new(FakeGuard("alive"));
+        let register = |count| {
+            for _ in 0..count {
+                let weak: Weak<FakeGuard> = Arc::downgrade(&alive);
+                guards.register(weak);
+            }
+            (guards.list().len(), guards.capacity())
+        };
+        assert_eq!(register(16), (16, 16));
+        assert_eq!(register(1), (17, 32));
+    }
+
+    #[test]
+    fn snapshot_has_stats_by_name_and_actions() {
+        let snapshot = Snapshot::new(&FakeGuard("b"));
+        assert_eq!(snapshot.stats().iter().count(), 5);
+        assert_eq!(snapshot.stat("load"), Some(&Stat::Number(0.5)));
+        assert_eq!(snapshot.stat("none"), None);
+        assert!(snapshot.actions().is_empty());
+        let _alone = list_alone();
+        let breaker = crate::CircuitBreaker::new("with-actions");
+        let all = snapshots();
+        let found = all.iter().find(|guard| guard.name() == "with-actions");
+        let actions = found.expect("registered").actions();
+        assert!(actions.contains(&GuardAction::ForceOpen));
+        drop(breaker);
+    }
+
     #[cfg(feature = "serde")]
     #[test]
     fn snapshot_serializes_to_flat_object() {
