@@ -158,17 +158,17 @@ fn contract_bulkhead() {
 #[test]
 fn contract_bulkhead_with_queue() {
     // As many as the contract has at once: one that waits for another needs that to be polled.
-    let queueing = || {
+    let queuing = || {
         let builder = Bulkhead::builder("signed").limit(2).queue_limit(10);
         builder.wait_limit(HOUR).build().unwrap().layer()
     };
     let classify = |input: &ClassifyInput<'_>| input.outcome();
-    contract::check_http(|| queueing().server());
-    contract::check_http(|| queueing().client().classify(classify));
-    contract::check_http(|| queueing().grpc_client());
-    contract::check_any(|| queueing().any(), || 7_u32);
-    contract::check_http(|| queueing().server().back_pressure());
-    contract::check_any(|| queueing().any().back_pressure(), || 7_u32);
+    contract::check_http(|| queuing().server());
+    contract::check_http(|| queuing().client().classify(classify));
+    contract::check_http(|| queuing().grpc_client());
+    contract::check_any(|| queuing().any(), || 7_u32);
+    contract::check_http(|| queuing().server().back_pressure());
+    contract::check_any(|| queuing().any().back_pressure(), || 7_u32);
 }
 
 #[test]
