@@ -91,7 +91,7 @@ fn keyboard_alone_reaches_everything() {
     browser.press("\u{E007}");
     browser.wait("document.activeElement.id === 'main'");
     browser.press("3");
-    browser.wait("location.hash === '#guards'");
+    browser.wait("location.hash === '#guards' && document.querySelector('main .filter')");
     browser.press("/");
     browser.wait("document.activeElement.matches('.filter')");
     browser.press("\u{E00C}");
