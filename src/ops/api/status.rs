@@ -291,10 +291,11 @@ fn guard_attention(core: &Core, guard: &Snapshot, now: SystemTime) -> Value {
         ("on", _) if guard.kind() == CHAOS => "is on: it injects faults on purpose".to_owned(),
         (state, _) => format!("is {state}"),
     };
-    let noun = if guard.kind() == CHAOS {
-        "Chaos"
-    } else {
-        "Circuit"
+    let noun = match guard.kind() {
+        CHAOS => "Chaos",
+        "circuit_breaker" | "keyed_circuit_breaker" => "Circuit",
+        "rate_limit" | "keyed_rate_limit" => "Rate limit",
+        _ => "Guard",
     };
     let severity = match guard.state() {
         "open" | "forced_open" => "critical",
