@@ -14,8 +14,8 @@
 //! |---|---|
 //! | a slot is free | takes it, and holds it until its body ends, fails or is dropped, or until the head with [`until_head`](BulkheadBuilder::until_head) |
 //! | no slot is free | is rejected at once, before the wrapped service is polled, or waits in the [queue](BulkheadBuilder::queue_limit) if there is one |
-//! | the limit is made [smaller](Bulkhead::apply) | in flight goes on; no slot is free until enough have ended |
-//! | the limit is made larger | that waits gets a new slot |
+//! | the limit is made [smaller](Bulkhead::apply) | that is in flight goes on; no slot is free until enough have ended |
+//! | the limit is made larger | that waits gets one of the new slots |
 //!
 //! A rejection is [`RejectionKind::Full`](crate::RejectionKind::Full), 503 or `RESOURCE_EXHAUSTED`. Its
 //! [retry-after](crate::Rejection::retry_after) is the time after which a slot is free for another call, if calls take as long as

@@ -32,7 +32,7 @@
 //! | address | who | what |
 //! |---|---|---|
 //! | `/livez`, `/readyz`, `/startupz` of [`Ops::probes`] | everybody | the status in one word, from a snapshot |
-//! | `ops/` | viewers | the page; strangers get the login page |
+//! | `ops/` | viewers | the page; strangers get 401, with the login page if they accept HTML |
 //! | `ops/api/v1/..` | viewers | JSON; `ops/api/v1/openapi.json` describes it |
 //! | `ops/api/v1/live`, `ops/api/v1/events` | viewers | frames over WebSocket, or as server-sent events |
 //! | `ops/health` | viewers | the health, for monitors: `application/health+json`, the shape of Spring Boot's Actuator, or text |

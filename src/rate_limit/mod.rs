@@ -115,6 +115,7 @@
 //!     .route("/quotes", get(async || "a quote"))
 //!     .layer(by_address.layer().server())
 //!     .layer(observe("quotes").server()); // outermost: rejected calls are tracked as well
+//! // Served with `into_make_service_with_connect_info::<SocketAddr>()`: callers without an address share one bucket.
 //! # let _ = app;
 //! # }
 //! # Ok::<_, tower_keep::ConfigError>(())

@@ -12,7 +12,7 @@
 //! | whatever the closure of [`by`](AccessBuilder::by) accepts, such as the session of the application | every route |
 //!
 //! Tokens are compared in a time that depends on their lengths alone, and are never shown. Requests that change
-//! something must be sent by the page itself: their `Origin` must be the host, or one of
+//! something must be sent by the page itself: their `Origin`, if they have one, must be the host, or one of
 //! [`trusted_origin`](AccessBuilder::trusted_origin); WebSockets and server-sent events too.
 //!
 //! Logins and requests with a token that is wrong wait for half a second, and are in the [journal](super::journal), counted by
