@@ -66,6 +66,8 @@ pub use wire::WireFormat;
 
 // Nobody else may implement or name these: users choose a protocol by the constructor of a layer.
 pub(crate) use call_state::CallState;
+#[cfg(feature = "ops")]
+pub(crate) use classify::classify_status;
 pub(crate) use classify::{Side, classify_error, classify_grpc_code, error_outcome};
 pub(crate) use exchange::{BodyExpected, HttpExchange, grpc_status_of};
 pub(crate) use grpc_timeout::{GRPC_TIMEOUT, grpc_timeout_of, write_grpc_timeout};

@@ -216,6 +216,49 @@ async fn routes_and_operations_have_the_service_and_their_failures() {
     );
 }
 
+/// Cancelled calls, and the 404 of a client, counted as errors of their routes.
+#[tokio::test]
+async fn routes_count_failures_as_the_overview_does() {
+    let console = Console::start(Ops::builder("orders")).await;
+    let recorder = console.ops.recorder();
+    metrics::with_local_recorder(recorder, || {
+        let server = |status: &'static str, error: &'static str| {
+            let labels = [
+                ("http_route", "/orders"),
+                ("http_response_status_code", status),
+                ("error_type", error),
+            ];
+            metrics::histogram!("http_server_request_duration_seconds", &labels).record(0.1);
+        };
+        server("200", "");
+        server("", "cancelled");
+        server("500", "500");
+        server("503", "circuit_open");
+        let client = |status: &'static str| {
+            let labels = [
+                ("server_address", "ledger"),
+                ("http_response_status_code", status),
+                ("error_type", status),
+            ];
+            metrics::histogram!("http_client_request_duration_seconds", &labels).record(0.1);
+        };
+        client("404");
+        client("502");
+    });
+    recorder.tick(seconds_since_1970());
+    let routes = json(&console.get(VIEWER, "api/v1/routes").await);
+    let routes = routes["routes"].as_array().expect("a list");
+    let ratios: Vec<_> = routes
+        .iter()
+        .map(|row| (&row["side"], &row["error_ratio"]))
+        .collect();
+    let expected = [(json!("server"), json!(0.5)), (json!("client"), json!(0.5))];
+    assert_eq!(
+        ratios,
+        expected.each_ref().map(|(side, ratio)| (side, ratio))
+    );
+}
+
 #[tokio::test]
 async fn bad_input_is_a_problem_that_names_the_field() {
     let (console, _breakers) = console().await;

@@ -10,12 +10,15 @@ use super::{
     rows::{self, MAX_ROWS, Source},
     state::ApiState,
 };
-use crate::ops::{core::Core, series::Filter};
+use crate::{
+    ops::{core::Core, series::Filter},
+    protocol::Side,
+};
 
 /// A histogram of durations, and the labels that tell its routes apart.
 struct Names {
     metric: &'static str,
-    side: &'static str,
+    side: Side,
     method: &'static str,
     route: &'static str,
 }
@@ -23,31 +26,31 @@ struct Names {
 const SOURCES: [Names; 5] = [
     Names {
         metric: "http_server_request_duration_seconds",
-        side: "server",
+        side: Side::Server,
         method: "http_request_method",
         route: "http_route",
     },
     Names {
         metric: "rpc_server_call_duration_seconds",
-        side: "server",
+        side: Side::Server,
         method: "rpc_system_name",
         route: "rpc_method",
     },
     Names {
         metric: "http_request_duration_seconds",
-        side: "server",
+        side: Side::Server,
         method: "method",
         route: "route",
     },
     Names {
         metric: "http_client_request_duration_seconds",
-        side: "client",
+        side: Side::Client,
         method: "http_request_method",
         route: "server_address",
     },
     Names {
         metric: "rpc_client_call_duration_seconds",
-        side: "client",
+        side: Side::Client,
         method: "rpc_system_name",
         route: "rpc_method",
     },
@@ -59,6 +62,13 @@ pub(super) async fn get(State(state): State<ApiState>, uri: Uri) -> ApiResult<Js
     Ok(Json(routes))
 }
 
+fn side_name(side: Side) -> &'static str {
+    match side {
+        Side::Server => "server",
+        Side::Client => "client",
+    }
+}
+
 /// Returns the routes of a range, those with the most calls first.
 pub(in crate::ops) fn routes(core: &Core, range: HistoryRange) -> Value {
     let mut rows = Vec::new();
@@ -67,8 +77,8 @@ pub(in crate::ops) fn routes(core: &Core, range: HistoryRange) -> Value {
         let source = Source {
             metric: names.metric,
             by: &["service", names.method, names.route],
-            // Neither success nor what the caller did wrong has an error type.
-            failed: Filter::is_not("error_type", ""),
+            // As the overview counts: by outcome, of which the error type says too much.
+            failed: Filter::failed(names.side),
         };
         let (more, is_truncated) = rows::rows(&core.recorder, &source, range);
         truncated |= is_truncated;
@@ -82,7 +92,7 @@ pub(in crate::ops) fn routes(core: &Core, range: HistoryRange) -> Value {
         let service = json!(row.label("service").unwrap_or(own));
         let (method, route) = (row.label(names.method), row.label(names.route));
         let (method, route) = (json!(method), json!(route));
-        let side = json!(names.side);
+        let side = json!(side_name(names.side));
         row.with([
             ("service", service),
             ("side", side),

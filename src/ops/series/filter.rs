@@ -1,5 +1,8 @@
 use std::sync::Arc;
 
+use super::failed_call::has_failed;
+use crate::protocol::Side;
+
 /// A condition on a label of a series. A series without the label counts as one whose value is empty.
 ///
 /// ```
@@ -21,6 +24,8 @@ enum Condition {
     IsNot(String),
     OneOf(Vec<String>),
     StartsWith(String),
+    /// The outcome that all labels show is a failure; whatever the label of the filter is.
+    Failed(Side),
 }
 
 impl Filter {
@@ -51,6 +56,11 @@ impl Filter {
     /// Creates a filter of series whose label begins with the text.
     pub fn starts_with(label: impl Into<String>, prefix: impl Into<String>) -> Self {
         Filter::new(label, Condition::StartsWith(prefix.into()))
+    }
+
+    /// Creates a filter of durations of calls that have failed.
+    pub(in crate::ops) fn failed(side: Side) -> Self {
+        Filter::new("error_type", Condition::Failed(side))
     }
 
     fn new(label: impl Into<String>, condition: Condition) -> Self {
@@ -97,6 +107,7 @@ impl Filter {
             Condition::IsNot(other) => value != other,
             Condition::OneOf(values) => values.iter().any(|one| one == value),
             Condition::StartsWith(prefix) => value.starts_with(prefix.as_str()),
+            Condition::Failed(side) => has_failed(*side, labels),
         }
     }
 }

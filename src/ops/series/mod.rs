@@ -42,6 +42,7 @@ mod buckets;
 mod evaluate;
 #[cfg(test)]
 mod evaluate_tests;
+mod failed_call;
 mod filter;
 mod histogram;
 mod line;
