@@ -259,6 +259,41 @@ async fn routes_count_failures_as_the_overview_does() {
     );
 }
 
+/// Calls whose durations have no history were missing silently, or as if there were too many routes.
+#[tokio::test]
+async fn routes_say_that_calls_are_missing() {
+    let builder = Ops::builder("orders").recorder(|recorder| recorder.history_histograms(2));
+    let console = Console::start(builder).await;
+    let recorder = console.ops.recorder();
+    metrics::with_local_recorder(recorder, || {
+        for route in ["/a", "/b", "/c"] {
+            metrics::histogram!("http_server_request_body_size_bytes", "http_route" => route)
+                .record(9.0);
+        }
+        metrics::histogram!("http_server_request_duration_seconds", "http_route" => "/a")
+            .record(0.1);
+    });
+    let second = seconds_since_1970();
+    recorder.tick(second);
+    let found = async || {
+        let routes = json(&console.get(VIEWER, "api/v1/routes").await);
+        let rows = routes["routes"].as_array().map(Vec::len);
+        let missing = routes["without_history"].as_u64();
+        (rows, missing, routes["truncated"] == true)
+    };
+    assert_eq!(found().await, (Some(1), Some(0), false), "durations first");
+    metrics::with_local_recorder(recorder, || {
+        for route in ["/b", "/c"] {
+            metrics::histogram!("http_server_request_duration_seconds", "http_route" => route)
+                .record(0.1);
+        }
+    });
+    recorder.tick(second + 1);
+    assert_eq!(found().await, (Some(2), Some(1), false));
+    let status = json(&console.get(VIEWER, "api/v1/status").await);
+    assert_eq!(status["dropped"]["histories"], 4);
+}
+
 #[tokio::test]
 async fn bad_input_is_a_problem_that_names_the_field() {
     let (console, _breakers) = console().await;

@@ -28,8 +28,8 @@ fn operations(core: &Core, range: HistoryRange) -> Value {
         by: &["operation", "kind"],
         failed: Filter::one_of("outcome", FAILED),
     };
-    let (rows, truncated) = rows::rows(&core.recorder, &source, range);
-    let rows = rows.into_iter().map(|row| {
+    let found = rows::rows(&core.recorder, &source, range);
+    let rows = found.rows.into_iter().map(|row| {
         let (operation, kind) = (row.label("operation"), row.label("kind"));
         let labels = [
             ("operation", operation.unwrap_or_default()),
@@ -47,5 +47,8 @@ fn operations(core: &Core, range: HistoryRange) -> Value {
         ])
     });
     let rows: Vec<Value> = rows.collect();
-    json!({"range": range.as_str(), "operations": rows, "truncated": truncated})
+    json!({
+        "range": range.as_str(), "operations": rows, "truncated": found.truncated,
+        "without_history": found.without_history
+    })
 }

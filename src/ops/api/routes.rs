@@ -72,7 +72,7 @@ fn side_name(side: Side) -> &'static str {
 /// Returns the routes of a range, those with the most calls first.
 pub(in crate::ops) fn routes(core: &Core, range: HistoryRange) -> Value {
     let mut rows = Vec::new();
-    let mut truncated = false;
+    let (mut truncated, mut without_history) = (false, 0);
     for names in &SOURCES {
         let source = Source {
             metric: names.metric,
@@ -80,9 +80,10 @@ pub(in crate::ops) fn routes(core: &Core, range: HistoryRange) -> Value {
             // As the overview counts: by outcome, of which the error type says too much.
             failed: Filter::failed(names.side),
         };
-        let (more, is_truncated) = rows::rows(&core.recorder, &source, range);
-        truncated |= is_truncated;
-        rows.extend(more.into_iter().map(|row| (names, row)));
+        let found = rows::rows(&core.recorder, &source, range);
+        truncated |= found.truncated;
+        without_history += found.without_history;
+        rows.extend(found.rows.into_iter().map(|row| (names, row)));
     }
     truncated |= rows.len() > MAX_ROWS;
     rows.sort_by(|(_, a), (_, b)| b.count.total_cmp(&a.count));
@@ -101,5 +102,8 @@ pub(in crate::ops) fn routes(core: &Core, range: HistoryRange) -> Value {
         ])
     });
     let rows: Vec<Value> = rows.collect();
-    json!({"range": range.as_str(), "routes": rows, "truncated": truncated})
+    // Too many routes, or calls that the numbers lack: two things to say.
+    json!({
+        "range": range.as_str(), "routes": rows, "truncated": truncated, "without_history": without_history
+    })
 }

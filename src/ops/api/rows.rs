@@ -49,12 +49,18 @@ impl Row {
     }
 }
 
-/// Returns the rows of a source that had calls in the range, and whether there are more.
-pub(super) fn rows(
-    recorder: &Recorder,
-    source: &Source<'_>,
-    range: HistoryRange,
-) -> (Vec<Row>, bool) {
+/// The rows of a source that had calls in a range.
+#[derive(Default)]
+pub(super) struct Rows {
+    pub(super) rows: Vec<Row>,
+    /// True if there are more.
+    pub(super) truncated: bool,
+    /// The number of series whose calls are missing, since they have no history.
+    pub(super) without_history: usize,
+}
+
+/// Returns the rows of a source that had calls in the range.
+pub(super) fn rows(recorder: &Recorder, source: &Source<'_>, range: HistoryRange) -> Rows {
     let whole = range.range();
     let ask = |query: Query, aggregation| {
         let query = query.range(whole).by(source.by.iter().copied());
@@ -65,8 +71,15 @@ pub(super) fn rows(
     };
     let all = || Query::new(source.metric).step(whole);
     let counts = ask(all(), Aggregation::Count);
+    let without_history = counts.without_history;
+    // Missing rows and missing history are told apart as far as the answer does: a full table may have both.
+    let is_full = without_history == 0 || counts.series.len() >= MAX_ROWS;
+    let truncated = counts.truncated && is_full;
     if counts.series.is_empty() {
-        return (Vec::new(), counts.truncated);
+        return Rows {
+            without_history,
+            ..Rows::default()
+        };
     }
     let failed = ask(all().filter(source.failed.clone()), Aggregation::Count);
     let quantiles = [0.5, 0.95, 0.99].map(|q| ask(all(), Aggregation::Quantile(q)));
@@ -93,12 +106,15 @@ pub(super) fn rows(
             figures,
         }
     };
-    let truncated = counts.truncated;
     let rows = counts.series.into_iter().filter_map(|line| {
         let count = line.points.last()?.1.filter(|count| *count > 0.0)?;
         Some(row(line.labels, count))
     });
-    (rows.collect(), truncated)
+    Rows {
+        rows: rows.collect(),
+        truncated,
+        without_history,
+    }
 }
 
 fn last(result: &QueryResult, labels: &Labels) -> Option<f64> {

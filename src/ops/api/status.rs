@@ -121,6 +121,7 @@ pub(in crate::ops) fn shared_members(
         },
         "dropped": {
             "series": core.recorder.dropped_series(),
+            "histories": core.recorder.histograms_without_history(),
             "journal": core.journal.dropped(),
             "frames": core.hub.dropped(),
             "transitions": core.guards().dropped(),

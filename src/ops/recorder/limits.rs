@@ -17,7 +17,7 @@ impl Default for Limits {
             labels: 32,
             label_value: 256,
             history_series: 1_000,
-            history_histograms: 100,
+            history_histograms: 300,
         }
     }
 }

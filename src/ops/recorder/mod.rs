@@ -30,7 +30,7 @@
 //! | labels of a series | 32 | left out |
 //! | the value of a label | 256 bytes | truncated |
 //! | counters and gauges with a history | 1,000 | those with the most traffic |
-//! | histograms with a history | 100 | those with the most traffic |
+//! | histograms with a history | 300 | durations (`_seconds`) first, then those with the most traffic |
 //! | names and labels | 200 bytes | truncated; characters that Prometheus does not allow become `_` |
 //!
 //! A name belongs to one kind: a gauge with the name of a counter is not recorded, nor is a counter `load_count` beside a

@@ -131,6 +131,11 @@ impl Recorder {
         std::time::Duration::from_secs(self.0.ticker().covered())
     }
 
+    /// Returns the number of histograms that have no history, since too many others have one.
+    pub(in crate::ops) fn histograms_without_history(&self) -> usize {
+        self.0.ticker().histograms_without_history()
+    }
+
     /// Renders all metrics.
     pub fn render(&self, format: Format) -> String {
         let families = self.0.rendered_families();

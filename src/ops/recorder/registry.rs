@@ -159,11 +159,12 @@ impl Registry {
                     )
                 });
                 let labels: Labels = labels.collect();
-                let series = Arc::new(Series::new(labels, text.into(), cell(family)));
+                let series = Series::new(labels, text.into(), cell(family));
+                let series = Arc::new(series.of_family(name));
                 family.series.insert(text.into(), series.clone());
                 (series, true)
             }
-            Some(_) => overflow(family, cell),
+            Some(_) => overflow(name, family, cell),
         };
         Registered {
             series: Some(series),
@@ -220,7 +221,11 @@ fn shared(texts: &mut BTreeSet<Arc<str>>, text: Arc<str>) -> Arc<str> {
 }
 
 /// Returns the series of a family that stands for all that did not fit, and whether it is new.
-fn overflow(family: &mut Family, cell: impl FnOnce(&Family) -> Cell) -> (Arc<Series>, bool) {
+fn overflow(
+    name: &str,
+    family: &mut Family,
+    cell: impl FnOnce(&Family) -> Cell,
+) -> (Arc<Series>, bool) {
     let (label, value) = OVERFLOW_LABEL;
     let text = format!("{label}=\"{value}\"");
     if let Some(series) = family.series.get(&*text) {
@@ -228,7 +233,8 @@ fn overflow(family: &mut Family, cell: impl FnOnce(&Family) -> Cell) -> (Arc<Ser
     }
     family.has_overflow = true;
     let labels = Box::new([(label.into(), value.into())]);
-    let series = Arc::new(Series::new(labels, text.clone().into(), cell(family)));
+    let series = Series::new(labels, text.clone().into(), cell(family));
+    let series = Arc::new(series.of_family(name));
     family.series.insert(text.into(), series.clone());
     (series, true)
 }

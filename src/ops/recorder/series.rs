@@ -13,6 +13,8 @@ pub(super) struct Series {
     /// The labels as the formats write them, without braces.
     pub(super) text: Box<str>,
     pub(super) cell: Cell,
+    /// True for histograms of durations, which get a history before others: rates and errors of routes are made of it.
+    pub(super) goes_first: bool,
     tracked: RwLock<Option<Box<Tracked>>>,
 }
 
@@ -29,9 +31,16 @@ impl Series {
         Series {
             labels,
             text,
+            goes_first: false,
             cell,
             tracked: RwLock::new(None),
         }
+    }
+
+    /// Returns the series as one of the family of this name.
+    pub(super) fn of_family(mut self, name: &str) -> Self {
+        self.goes_first = self.cell.kind() == SeriesKind::Histogram && name.ends_with("_seconds");
+        self
     }
 
     /// Locks the history for reading. Held while a query runs, or a tick.

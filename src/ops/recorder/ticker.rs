@@ -55,6 +55,11 @@ impl Ticker {
         covered.map_or(0, |(last, first)| last - first + 1)
     }
 
+    /// Returns the number of histograms without a history.
+    pub(super) fn histograms_without_history(&self) -> usize {
+        self.histograms.waiting.len()
+    }
+
     /// Adds series that are new since the last tick.
     pub(super) fn admit(&mut self, new: Vec<Arc<Series>>, limits: &Limits) {
         for series in new {
@@ -110,29 +115,42 @@ impl Group {
             let last = Last::nothing(series.cell.kind());
             *series.tracked_mut() = Some(Box::new(Tracked::new(last)));
             self.tracked.push(series);
-        } else {
-            self.waiting.push(Waiting { series, last: 0 });
+            return;
         }
+        // The latest first: of series that came together none has shown more traffic than another.
+        let other = self.tracked.iter().rposition(|other| !other.goes_first);
+        let Some(other) = other.filter(|_| series.goes_first) else {
+            return self.waiting.push(Waiting { series, last: 0 });
+        };
+        let last = Last::nothing(series.cell.kind());
+        *series.tracked_mut() = Some(Box::new(Tracked::new(last)));
+        let series = std::mem::replace(&mut self.tracked[other], series);
+        *series.tracked_mut() = None;
+        let last = position(&series.cell);
+        self.waiting.push(Waiting { series, last });
     }
 
-    /// Gives the histories of the series with the least traffic to those that wait and have more.
+    /// Gives the histories of the series with the least traffic to those that wait and have more. While a series waits that goes
+    /// first, all that have a history do.
     fn review(&mut self) {
         let mut quiet: Vec<_> = self
             .tracked
             .iter()
             .enumerate()
-            .map(|(at, series)| (traffic(series), at))
+            .map(|(at, series)| (series.goes_first, traffic(series), at))
             .collect();
         let mut busy: Vec<_> = self
             .waiting
             .iter_mut()
             .enumerate()
-            .map(|(at, waiting)| (waiting.events(), at))
+            .map(|(at, waiting)| (waiting.series.goes_first, waiting.events(), at))
             .collect();
         quiet.sort_unstable();
         busy.sort_unstable_by_key(|busy| Reverse(*busy));
-        for ((least, old), (most, new)) in quiet.into_iter().zip(busy).take(MAX_SWAPS) {
-            if most <= least.saturating_mul(SWAP_RATIO) {
+        for ((is_first, least, old), (may_be_first, most, new)) in
+            quiet.into_iter().zip(busy).take(MAX_SWAPS)
+        {
+            if is_first != may_be_first || most <= least.saturating_mul(SWAP_RATIO) {
                 break;
             }
             let (old, new) = (&mut self.tracked[old], &mut self.waiting[new]);
@@ -275,25 +293,18 @@ mod tests {
         }
     }
 
+    fn histogram(name: &str) -> (Arc<Series>, Arc<HistogramCell>) {
+        let bounds = Arc::new(Bounds::new(&[1.0]));
+        let pulse = Arc::new(Pulse::new(Arc::default()));
+        let cell = Arc::new(HistogramCell::new(bounds, pulse));
+        let series = Series::new(Box::default(), "".into(), Cell::Histogram(cell.clone()));
+        (Arc::new(series.of_family(name)), cell)
+    }
+
     #[test]
     fn history_of_histograms_has_a_bound_of_its_own() {
-        let histogram = || {
-            let bounds = Arc::new(Bounds::new(&[1.0]));
-            let cell = Arc::new(HistogramCell::new(
-                bounds,
-                Arc::new(Pulse::new(Arc::default())),
-            ));
-            (
-                Arc::new(Series::new(
-                    Box::default(),
-                    "".into(),
-                    Cell::Histogram(cell.clone()),
-                )),
-                cell,
-            )
-        };
         let mut ticker = Ticker::default();
-        let ((first, _), (second, busy)) = (histogram(), histogram());
+        let ((first, _), (second, busy)) = (histogram("size"), histogram("size"));
         let (number, _) = counter();
         ticker.admit(
             vec![first.clone(), second.clone(), number.clone()],
@@ -309,5 +320,42 @@ mod tests {
             [&first, &second, &number].map(is_tracked),
             [false, true, true]
         );
+    }
+
+    /// Sizes of bodies, of which a server has as many, took the histories of durations that came after them.
+    #[test]
+    fn history_is_for_durations_before_other_histograms() {
+        let mut ticker = Ticker::default();
+        let sizes: Vec<_> = (0..3).map(|_| histogram("body_size_bytes")).collect();
+        let times: Vec<_> = (0..3).map(|_| histogram("duration_seconds")).collect();
+        let tracked = |of: &[(Arc<Series>, _)]| -> Vec<_> {
+            of.iter().map(|(series, _)| is_tracked(series)).collect()
+        };
+        let admit = |ticker: &mut Ticker, of: &[(Arc<Series>, _)]| {
+            let series = of.iter().map(|(series, _)| series.clone());
+            ticker.admit(series.collect(), &limits(0, 3));
+        };
+        admit(&mut ticker, &sizes);
+        assert_eq!(tracked(&sizes), [true; 3]);
+        admit(&mut ticker, &times[..2]);
+        assert_eq!(
+            (tracked(&sizes), tracked(&times[..2])),
+            (vec![true, false, false], vec![true; 2])
+        );
+        // Neither traffic changes that.
+        (0..9).for_each(|_| sizes[1].1.record(1.0));
+        (0..REVIEW_TICKS.into()).for_each(|second| ticker.tick(second));
+        assert_eq!(
+            (tracked(&sizes), tracked(&times[..2])),
+            (vec![false, true, false], vec![true; 2])
+        );
+        admit(&mut ticker, &times[2..]);
+        (0..99).for_each(|_| sizes[0].1.record(1.0));
+        (60..120).for_each(|second| ticker.tick(second));
+        assert_eq!(
+            (tracked(&sizes), tracked(&times)),
+            (vec![false; 3], vec![true; 3])
+        );
+        assert_eq!(ticker.histograms_without_history(), 3);
     }
 }

@@ -43,7 +43,7 @@ pub fn evaluate<'a>(
     }
     let steps = Steps::of(query, now);
     let mut groups = BTreeMap::<Vec<(&str, &str)>, Vec<&SeriesHistory>>::new();
-    let mut truncated = false;
+    let (mut is_full, mut without_history) = (false, 0);
     for view in series {
         if !query
             .filters()
@@ -53,14 +53,14 @@ pub fn evaluate<'a>(
             continue;
         }
         let Some(history) = view.history else {
-            truncated = true;
+            without_history += 1;
             continue;
         };
         let group = group_of(query, view.labels);
-        let is_full = groups.len() == query.max_lines();
+        let is_last = groups.len() == query.max_lines();
         match groups.get_mut(&group) {
             Some(members) => members.push(history),
-            None if is_full => truncated = true,
+            None if is_last => is_full = true,
             None => {
                 groups.insert(group, vec![history]);
             }
@@ -76,7 +76,8 @@ pub fn evaluate<'a>(
     });
     Ok(QueryResult {
         series: lines.collect(),
-        truncated,
+        truncated: is_full || without_history > 0,
+        without_history,
         step: steps.length,
     })
 }

@@ -216,6 +216,7 @@ fn result_says_that_something_is_missing() {
     assert_eq!((result.series.len(), result.truncated), (2, false));
     let result = run(&query(5, 5, "rate"), &[(labels("/a", "200"), None)]);
     assert_eq!((result.series.len(), result.truncated), (0, true));
+    assert_eq!(result.without_history, 1);
     let other = query(5, 5, "rate").filter(Filter::is("status", "500"));
     assert!(
         !run(&other, &[(labels("/a", "200"), None)]).truncated,

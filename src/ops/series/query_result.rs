@@ -6,6 +6,8 @@ pub struct QueryResult {
     pub series: Vec<QuerySeries>,
     /// True if something is missing: groups beyond the limit, or series that have no history.
     pub truncated: bool,
+    /// The number of series that are missing since they have no history.
+    pub without_history: usize,
     /// The seconds between two points; more than asked for where the history is coarser.
     pub step: u64,
 }
