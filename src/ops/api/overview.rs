@@ -1,6 +1,9 @@
 //! `GET api/v1/overview`: history for the charts.
 
-use std::{collections::BTreeMap, time::SystemTime};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::SystemTime,
+};
 
 use axum::{Json, extract::State};
 use http::Uri;
@@ -16,12 +19,15 @@ use crate::{
     Outcome,
     ops::{
         core::Core,
-        journal::Severity,
+        journal::{Event, EventKind, Severity},
         recorder::Recorder,
         series::{Aggregation, Filter, Query},
         time::unix,
     },
 };
+
+/// The most events that are marked.
+const MAX_MARKS: usize = 100;
 
 type Line = Vec<Option<f64>>;
 
@@ -131,17 +137,92 @@ pub(in crate::ops) fn point(core: &Core, now: SystemTime) -> Value {
     })
 }
 
-/// Returns the events that are marked in the charts.
+/// Returns the events that are marked in the charts: of one thing the latest of each step, since a circuit that opens again and
+/// again would push out all others.
 fn marks(core: &Core, range: HistoryRange, now: SystemTime) -> Vec<Value> {
     let since = now.checked_sub(range.range());
-    let is_marked = |event: &crate::ops::journal::Event| {
+    let is_marked = |event: &Event| {
         event.severity() == Severity::Critical && since.is_none_or(|since| event.at() >= since)
     };
-    let events = core.journal.latest(20, is_marked);
-    let marks = events.iter().map(|event| {
+    let events = core.journal.latest(usize::MAX, is_marked);
+    let mut seen = BTreeSet::new();
+    let step = range.step().as_secs();
+    let mut marked = Vec::new();
+    for event in events.iter().rev() {
+        let at = unix(event.at()) as u64 / step;
+        let thing = (event.kind().as_str(), guard_kind(event), event.subject());
+        if marked.len() < MAX_MARKS && seen.insert((thing, at)) {
+            marked.push(event);
+        }
+    }
+    let marks = marked.into_iter().map(|event| {
         let to = event.data().get("to").and_then(Value::as_str).unwrap_or_default();
-        let text = format!("{} {to}", event.subject());
-        json!({"at": unix(event.at()), "severity": event.severity().as_str(), "text": text.trim_end(), "seq": event.seq()})
+        let what = match guard_kind(event) {
+            "" if event.kind() == EventKind::Health => "health",
+            kind => kind,
+        };
+        let (what, to) = (what.replace('_', " "), to.replace('_', " "));
+        let text = format!("{what} {} {to}", event.subject());
+        json!({"at": unix(event.at()), "severity": event.severity().as_str(), "text": text.trim(), "seq": event.seq()})
     });
-    marks.collect()
+    let mut marks: Vec<Value> = marks.collect();
+    marks.reverse();
+    marks
+}
+
+/// Returns the kind of the guard that an event is about; empty for other events.
+fn guard_kind(event: &Event) -> &str {
+    let kind = event.data().get("kind").and_then(Value::as_str);
+    kind.unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::ops::Ops;
+
+    fn opened(core: &Core, name: &str, at: SystemTime) {
+        let event = Event::new(EventKind::Guard, Severity::Critical, name, "closed → open")
+            .with("kind", "circuit_breaker")
+            .with("to", "forced_open");
+        core.journal.record_at(event, at);
+    }
+
+    fn texts(core: &Core, range: HistoryRange, now: SystemTime) -> Vec<String> {
+        let marks = marks(core, range, now);
+        let text = |mark: &Value| mark["text"].as_str().unwrap_or_default().to_owned();
+        marks.iter().map(text).collect()
+    }
+
+    /// A circuit that opened again and again pushed out all others.
+    #[test]
+    fn marks_have_each_thing_once_in_a_step() {
+        let core = Ops::builder("orders").build().expect("valid").into_core();
+        let now = SystemTime::UNIX_EPOCH + Duration::from_secs(1_200_059);
+        let ago = |seconds| now - Duration::from_secs(seconds);
+        let health = Event::new(EventKind::Health, Severity::Critical, "ledger_db", "down");
+        let health = health.with("to", "unhealthy");
+        core.journal.record_at(health, ago(70));
+        opened(&core, "ledger", ago(69));
+        for second in (0..50).rev() {
+            opened(&core, "upstream_eu", ago(second));
+        }
+        let expected = [
+            "health ledger_db unhealthy",
+            "circuit breaker ledger forced open",
+            "circuit breaker upstream_eu forced open",
+        ];
+        assert_eq!(texts(&core, HistoryRange::Day, now), expected);
+        let all = texts(&core, HistoryRange::FiveMinutes, now);
+        assert_eq!(all.len(), 52, "steps of one second");
+        (0..200).for_each(|n| opened(&core, &format!("upstream-{n}"), now));
+        let all = texts(&core, HistoryRange::Day, now);
+        assert_eq!(all.len(), MAX_MARKS);
+        assert_eq!(
+            all[MAX_MARKS - 1],
+            "circuit breaker upstream-199 forced open"
+        );
+    }
 }
