@@ -18,6 +18,7 @@ use super::{
     log_level::{self, TemporaryFilter},
     push::{FirstParts, Hub, Update, UpdateKind},
     recorder::Recorder,
+    time::clock,
 };
 use crate::{call::Label, errors::ErrorTracker, track::CallTable};
 
@@ -149,7 +150,7 @@ impl Core {
         control::end_holds(self, now);
         log_level::end(self, now);
         let failed = self.failed_logins().take_due(now);
-        self.record_failed_logins(failed);
+        self.record_failed_logins(failed, at);
         if self.hub.viewers() > 0 {
             self.send_update(UpdateKind::Tick, at);
         } else {
@@ -169,15 +170,16 @@ impl Core {
         self.journal.record(event)
     }
 
-    /// Records how many logins have failed.
-    pub(super) fn record_failed_logins(&self, counts: Vec<FailedLoginCount>) {
+    /// Records how many logins have failed until now.
+    pub(super) fn record_failed_logins(&self, counts: Vec<FailedLoginCount>, now: SystemTime) {
         for counted in counts {
             let address = match counted.source {
                 Some(source @ LoginSource::Address(_)) => Some(source.to_string()),
                 Some(LoginSource::Unknown) | None => None,
             };
             let subject = self.about.service.as_str();
-            let text = counted.to_string();
+            let since = now.checked_sub(counted.age).unwrap_or(now);
+            let text = format!("{counted} in the minute from {}", clock(since));
             let event = Event::new(EventKind::Login, Severity::Warning, subject, text)
                 .with("address", address)
                 .with("count", counted.count);

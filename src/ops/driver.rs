@@ -114,8 +114,8 @@ fn on_shutdown(core: &Core) {
         "shutting down",
     );
     core.journal.record(event);
-    let failed = core.failed_logins().take();
-    core.record_failed_logins(failed);
+    let failed = core.failed_logins().take(Instant::now());
+    core.record_failed_logins(failed, SystemTime::now());
     core.send_update(UpdateKind::Change, SystemTime::now());
     core.hub.close();
 }

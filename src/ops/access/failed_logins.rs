@@ -29,6 +29,8 @@ pub(in crate::ops) struct FailedLoginCount {
     /// `None` for several addresses together.
     pub(in crate::ops) source: Option<LoginSource>,
     pub(in crate::ops) count: u64,
+    /// The time since the first of all these.
+    pub(in crate::ops) age: Duration,
 }
 
 /// The origin of a login: an IPv4 address, or the network of an IPv6 address, since one host has all addresses of it.
@@ -53,21 +55,25 @@ impl FailedLogins {
     /// Returns the counts a minute after the first login that failed, those of the busiest addresses first.
     pub(in crate::ops) fn take_due(&mut self, now: Instant) -> Vec<FailedLoginCount> {
         match self.since {
-            Some(since) if now.saturating_duration_since(since) >= WINDOW => self.take(),
+            Some(since) if now.saturating_duration_since(since) >= WINDOW => self.take(now),
             _ => Vec::new(),
         }
     }
 
     /// Returns the counts until now.
-    pub(in crate::ops) fn take(&mut self) -> Vec<FailedLoginCount> {
+    pub(in crate::ops) fn take(&mut self, now: Instant) -> Vec<FailedLoginCount> {
         let FailedLogins {
-            by_source, others, ..
+            by_source,
+            others,
+            since,
         } = std::mem::take(self);
+        let age = since.map_or(Duration::ZERO, |since| now.saturating_duration_since(since));
         let counts = by_source
             .into_iter()
             .map(|(source, count)| FailedLoginCount {
                 source: Some(source),
                 count,
+                age,
             });
         let mut counts: Vec<_> = counts.collect();
         counts.sort_by_key(|each| std::cmp::Reverse(each.count));
@@ -76,6 +82,7 @@ impl FailedLogins {
         let others = (count > 0).then_some(FailedLoginCount {
             source: None,
             count,
+            age,
         });
         counts.extend(others);
         counts
@@ -108,8 +115,8 @@ impl fmt::Display for LoginSource {
 impl fmt::Display for FailedLoginCount {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.count {
-            1 => f.write_str("a login has failed, from ")?,
-            count => write!(f, "{count} logins have failed, from ")?,
+            1 => f.write_str("1 wrong token or login from ")?,
+            count => write!(f, "{count} wrong tokens or logins from ")?,
         }
         match self.source {
             Some(source) => source.fmt(f),
@@ -147,17 +154,19 @@ mod tests {
         let early = now + WINDOW - Duration::from_nanos(1);
         assert_eq!(failed.take_due(early), []);
         let expected = [
-            "2 logins have failed, from 1.2.3.4",
-            "2 logins have failed, from 2001:db8::/64",
-            "a login has failed, from 9.9.9.9",
-            "a login has failed, from other addresses",
+            "2 wrong tokens or logins from 1.2.3.4",
+            "2 wrong tokens or logins from 2001:db8::/64",
+            "1 wrong token or login from 9.9.9.9",
+            "1 wrong token or login from other addresses",
         ];
-        assert_eq!(texts(&failed.take_due(now + WINDOW)), expected);
+        let counts = failed.take_due(now + WINDOW);
+        assert_eq!(texts(&counts), expected);
+        assert!(counts.iter().all(|each| each.age == WINDOW));
         assert_eq!(failed.take_due(now + 2 * WINDOW), []);
         failed.count(None, now + 2 * WINDOW);
         assert_eq!(failed.take_due(now + 2 * WINDOW), [], "a minute of its own");
-        let unknown = ["a login has failed, from an unknown address"];
-        assert_eq!(texts(&failed.take()), unknown);
+        let unknown = ["1 wrong token or login from an unknown address"];
+        assert_eq!(texts(&failed.take(now + 2 * WINDOW)), unknown);
     }
 
     #[test]
