@@ -616,7 +616,7 @@ async fn controls_are_in_the_log_in_one_line_each() {
     let _default = tracing::subscriber::set_default(subscriber.finish());
     let guards = Guards::start();
     let _breaker = CircuitBreaker::new("control-log");
-    let body = json!({"action": "shadow", "seconds": 60, "reason": "one\ntwo"});
+    let body = json!({"action": "shadow", "seconds": 60, "reason": "a \"test\", one\ntwo"});
     assert_eq!(guards.act("control-log", body).await, StatusCode::OK);
     let text = String::from_utf8(lines.lock().expect("no panic").clone()).expect("text");
     let line = text.lines().find(|line| line.contains("tower_keep::ops"));
@@ -626,7 +626,9 @@ async fn controls_are_in_the_log_in_one_line_each() {
         "kind=\"control\"",
         "subject=\"control-log\"",
         "who=\"mira\"",
-        "one\\ntwo",
+        "guard_kind=\"circuit_breaker\"",
+        // Once, and not in quotes of its own; what is escaped is escaped again by this format.
+        "text=\"shadow for 60 s: a \\\"test\\\", one\\\\ntwo\"",
     ] {
         assert!(line.contains(part), "{line}");
     }
