@@ -28,8 +28,8 @@ Usage: gateway [OPTIONS]
   --timeout SECONDS           how long one attempt may take to the head of the upstream's answer
                               [default: 10, the embedded upstream: 2]
   --total SECONDS             how long all attempts may take together [default: three times --timeout]
-  --open SECONDS              how long the circuit breaker stays open the first time, and at random up to half
-                              as long again; twice as long each time that it opens again soon, up to a minute
+  --open SECONDS              how long the circuit breaker stays open the first time; twice as long each time that
+                              it opens again soon, up to a minute, and at random half as long again
                               [default: 5, the embedded upstream: 2]
   --policy FILE               TOML with the sections timeouts, retry, breaker and track, each in place of what
                               the options say; read again on SIGHUP, and a bad one changes nothing;

@@ -21,7 +21,7 @@ pub const GRPC_PATH: &str = "/demo.Shop/Buy";
 const CONNECTIONS: usize = 512;
 const PAGES: &str = "\
 Always the same:   /ok /slow /fail /busy /missing /late /hang /stream /cut
-Now so, now so:    /work (fine, but for four of every ten seconds failing, slow or hanging)
+Varying:           /work (fine, but for four of every ten seconds failing, slow or hanging)
                    /flaky (every other call fails)
 And all of them fail for one second in twenty.
 By POST:           /echo, and gRPC at /demo.Shop/Buy
