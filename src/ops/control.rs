@@ -38,8 +38,10 @@ impl Control {
 /// The reason for which a guard was not changed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum NotControlled {
-    /// The guards of this kind and name do not have the action, if there are any.
+    /// The guard does not exist.
     NoGuard,
+    /// The guards of this kind and name do not have the action.
+    NoAction,
     /// The guard is not held, and cannot be released.
     NotHeld,
     /// The number of guards that are held is at its limit.
@@ -49,7 +51,9 @@ pub(super) enum NotControlled {
 /// The reason for which a setting was not changed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum NotSet {
-    /// The guards of this kind and name do not have the setting, if there are any.
+    /// The guard does not exist.
+    NoGuard,
+    /// The guards of this kind and name do not have the setting.
     NoSetting,
     /// The guard cannot have this value.
     Invalid(ConfigError),
@@ -98,6 +102,7 @@ pub(super) fn set(
     (who, reason): (Option<&str>, &str),
 ) -> Result<u64, NotSet> {
     let alone = core.control_alone();
+    GuardMode::of(kind, name).ok_or(NotSet::NoGuard)?;
     let before = setting_of(kind, name, setting).ok_or(NotSet::NoSetting)?;
     registry::set(kind, name, setting, value).map_err(NotSet::Invalid)?;
     // As it is now: something else may have changed it, too.
@@ -167,7 +172,7 @@ fn apply(
         Control::Release => None,
     };
     if begin.is_some_and(|action| !has_action(kind, name, action)) {
-        return Err(NotControlled::NoGuard);
+        return Err(NotControlled::NoAction);
     }
     // What was there before the first of several holds, unless somebody else has changed the guard since.
     let in_force = held.as_ref().filter(|hold| hold.find() == HoldEnd::Held);

@@ -312,6 +312,7 @@ async fn bad_input_is_a_problem_that_names_the_field() {
             400,
             Some("by"),
         ),
+        ("api/v1/metrics/query?name=a&by=b&by=c", 400, Some("by")),
         ("api/v1/live?channels=all", 400, Some("channels")),
         ("api/v1/events?every=0", 400, Some("every")),
         ("api/v1/live", 400, Some("upgrade")),

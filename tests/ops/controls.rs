@@ -361,14 +361,14 @@ async fn settings_refuse_what_a_guard_cannot_have() {
     let alone = set(name, body("slow_rate", json!(0.5))).await;
     let text = r#"breaker "control-set-invalid": slow_call is not set, must be set, or slow_rate has no effect"#;
     assert_eq!(alone, problem(400, text));
-    let unknown = "no guard of this kind and name has this setting";
+    let unknown = r#"circuit_breaker "control-set-invalid" has no setting shadow"#;
     assert_eq!(
         set(name, body("shadow", json!(1))).await,
         problem(404, unknown)
     );
     assert_eq!(
         set("none", body("probes", json!(1))).await,
-        problem(404, unknown)
+        problem(404, r#"there is no circuit_breaker "none""#)
     );
     let missing = json!({"setting": "probes", "reason": "a test"});
     assert_eq!(
@@ -542,11 +542,19 @@ async fn chaos_of_the_application_is_switched_off_for_a_time_and_given_back() {
     // A breaker is not switched on.
     let breaker = CircuitBreaker::new("control-chaos-breaker");
     let on = json!({"action": "hold_on", "seconds": 60, "reason": "x"});
-    let status = guards.act("control-chaos-breaker", on).await;
+    let (status, problem) = guards
+        .post("control-chaos-breaker", "control", on.clone())
+        .await;
     assert_eq!(
         (status, breaker.is_rejecting()),
         (StatusCode::NOT_FOUND, false)
     );
+    let text = r#"circuit_breaker "control-chaos-breaker" has no action hold_on"#;
+    assert_eq!(problem["detail"], text);
+    // Nor one that is not there.
+    let (_, problem) = guards.post("payments", "control", on).await;
+    let text = r#"there is no circuit_breaker "payments""#;
+    assert_eq!(problem["detail"], text);
 }
 
 /// Nobody must forget it.

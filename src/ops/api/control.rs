@@ -40,9 +40,8 @@ pub(super) async fn guard(
     let by = (by.name(), reason);
     let seq = control::control(&state.core, guard, control, by, Instant::now());
     let seq = seq.map_err(|error| match error {
-        NotControlled::NoGuard => Problem::not_found(format!(
-            "no guard of this kind and name has the action {word}"
-        )),
+        NotControlled::NoGuard => no_guard(guard),
+        NotControlled::NoAction => not_on(guard, "action", word),
         NotControlled::NotHeld => conflict("nothing is held that could be released"),
         NotControlled::TooManyHolds => conflict("too many guards are held already"),
     })?;
@@ -64,10 +63,27 @@ pub(super) async fn setting(
     let by = (by.name(), reason);
     let seq = control::set(&state.core, guard, (setting, value), by);
     let seq = seq.map_err(|error| match error {
-        NotSet::NoSetting => Problem::not_found("no guard of this kind and name has this setting"),
+        NotSet::NoGuard => no_guard(guard),
+        NotSet::NoSetting => not_on(guard, "setting", setting),
         NotSet::Invalid(error) => Problem::invalid("value", error.to_string()),
     })?;
     Ok(Json(json!({"seq": seq})))
+}
+
+fn no_guard((kind, name): (&str, &str)) -> Problem {
+    let (kind, name) = (shown(kind), shown(name));
+    Problem::not_found(format!("there is no {kind} {name:?}"))
+}
+
+/// Returns the problem of a guard that lacks an action or a setting.
+fn not_on((kind, name): (&str, &str), what: &str, wanted: &str) -> Problem {
+    let (kind, name, wanted) = (shown(kind), shown(name), shown(wanted));
+    Problem::not_found(format!("{kind} {name:?} has no {what} {wanted}"))
+}
+
+/// Returns the beginning of what was sent.
+fn shown(text: &str) -> String {
+    text.chars().take(64).collect()
 }
 
 fn conflict(detail: &str) -> Problem {
@@ -84,7 +100,7 @@ fn parse_control(word: &str, seconds: Option<u64>) -> ApiResult<Control> {
         "reset" => Ok(Control::Reset),
         "release" => Ok(Control::Release),
         other => {
-            let shown: String = other.chars().take(64).collect();
+            let shown = shown(other);
             let detail = format!(
                 "action is {shown:?}, must be one of hold_open, hold_closed, shadow, hold_on, hold_off, release, reset"
             );
@@ -111,7 +127,7 @@ pub(super) async fn error(
         "ignored" => errors.ignore(fingerprint),
         "open" => errors.reopen(fingerprint),
         other => {
-            let shown: String = other.chars().take(64).collect();
+            let shown = shown(other);
             let detail = format!("status is {shown:?}, must be one of resolved, ignored, open");
             return Err(Problem::invalid("status", detail));
         }

@@ -45,6 +45,11 @@ impl Query {
             )),
             "filter" => parsed("filter", text, Filter::from_text(text), Filter::EXPECTED)
                 .map(|filter| self.filter(filter)),
+            "by" if !self.by_labels().is_empty() => Err(QueryError::new(
+                "by",
+                "given twice",
+                "given once, with commas between labels",
+            )),
             "by" => {
                 // One more than allowed, so that the check finds it.
                 let labels = text.split(',').filter(|label| !label.is_empty());
@@ -186,6 +191,12 @@ mod tests {
         assert_eq!(
             error.to_string(),
             "filter is 17, must be 0 to 16 conditions"
+        );
+        // The second one took the place of the first.
+        let error = Query::parse([("by", "route"), ("by", "status")]).expect_err("twice");
+        assert_eq!(
+            error.to_string(),
+            "by is given twice, must be given once, with commas between labels"
         );
         let error = Query::parse([("agg", &*"x".repeat(1_000))]).expect_err("too long");
         assert!(error.value().len() <= 80, "{error}");
