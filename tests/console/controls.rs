@@ -123,3 +123,23 @@ fn operator_has_no_controls_while_they_are_off() {
         json!(0)
     );
 }
+
+#[test]
+fn dialog_says_what_is_done_and_whose_name_is_written() {
+    for (user, placeholder) in [
+        ("mira", "It is written into the journal with your name"),
+        ("none", "It is written into the journal"),
+    ] {
+        let Some((server, browser)) = start(&["--user", user]) else {
+            return;
+        };
+        open_live(&server, &browser, "#guards?kind=rate_limit&name=searches");
+        browser.click(".detail", "Admit all…");
+        browser.wait("document.querySelector('dialog[open]')");
+        let found =
+            browser.run("return document.querySelector('dialog [name=reason]').placeholder");
+        assert_eq!(found, json!(placeholder));
+        let text = browser.text("dialog");
+        assert!(text.contains("Admits all calls, however many"), "{text}");
+    }
+}

@@ -1,6 +1,6 @@
 // A stand-in for the console's server while the page is developed: `node tests/console/fake.mjs --port 8787`.
 // It serves the page from the source folder (or `--assets DIR`) under `--prefix /a/b/ops/`, with invented data:
-// `--scenario calm|incident|empty|many|long|hostile`, `--role viewer|operator`, `--controls off`, `--no-websocket yes`, `--uptime SECONDS`.
+// `--scenario calm|idle|incident|empty|many|long|hostile`, `--role viewer|operator`, `--user none`, `--controls off`, `--no-websocket yes`, `--uptime SECONDS`.
 // POST fake/scenario, fake/trip, fake/drop, fake/silence, fake/sign-out, fake/full change it while it runs.
 
 import { createHash } from "node:crypto";
@@ -40,15 +40,19 @@ function overview(range = "5m") {
   };
   // A gap, as after a pause of the process.
   if (range === "1h") for (const column of Object.values(calls)) column.fill(null, 40, 60);
+  const marks = isBad() ? [{ at: end - Math.round(n * 0.18) * step, severity: "critical", text: "payments open", seq: 17 }] : [];
+  // Nearer to each other than their texts are long.
+  if (scenario === "long") for (let i = 1; i <= 15; i++) marks.push({ ...marks[0], at: marks[0].at - 10 * i * step, seq: 17 + i });
+  // Nothing is called for the last 20 points.
+  const idle = (column) => (scenario === "idle" ? column.fill(null, -20) : column);
   return {
     step, end, calls,
-    latency: { p50: walk(n, 0.012, 0.001), p95: walk(n, 0.078, 0.009, (x) => hit(x) * 0.106), p99: walk(n, 0.16, 0.024, (x) => hit(x) * 0.745) },
-    in_flight: walk(n, 16, 4, (x) => hit(x) * 20).map(Math.round), error_ratio: walk(n, 0.0012, 0.0005, (x) => hit(x) * 0.022),
-    marks: isBad() ? [{ at: end - Math.round(n * 0.18) * step, severity: "critical", text: "payments open", seq: 17 }] : [],
+    latency: { p50: idle(walk(n, 0.012, 0.001)), p95: idle(walk(n, 0.078, 0.009, (x) => hit(x) * 0.106)), p99: idle(walk(n, 0.16, 0.024, (x) => hit(x) * 0.745)) },
+    in_flight: walk(n, 16, 4, (x) => hit(x) * 20).map(Math.round), error_ratio: walk(n, 0.0012, 0.0005, (x) => hit(x) * 0.022), marks,
   };
 }
 
-const point = () => ({ at: Math.floor(now()), calls: { success: 1210 + random() * 60, client_error: 12, failure: isBad() ? 9 : 1, overload: 0.4, timed_out: isBad() ? 3.2 : 0.2, cancelled: 3.9, rejected: isBad() ? 18.4 : 0, panicked: 0 }, p50: 0.012, p95: isBad() ? 0.184 : 0.078, p99: isBad() ? 0.905 : 0.16, in_flight: 37 });
+const point = () => (scenario === "idle" ? { at: Math.floor(now()), calls: {}, p50: null, p95: null, p99: null, in_flight: 0 } : { at: Math.floor(now()), calls: { success: 1210 + random() * 60, client_error: 12, failure: isBad() ? 9 : 1, overload: 0.4, timed_out: isBad() ? 3.2 : 0.2, cancelled: 3.9, rejected: isBad() ? 18.4 : 0, panicked: 0 }, p50: 0.012, p95: isBad() ? 0.184 : 0.078, p99: isBad() ? 0.905 : 0.16, in_flight: 37 });
 
 function status() {
   const quiet = scenario === "empty";
@@ -61,7 +65,7 @@ function status() {
   ];
   return {
     service: scenario === "long" ? long : "orders", version: "2.14.0", instance: "pod-7f9c", environment: "production", started_at: started, uptime_seconds: now() - started, at: now(), every: 1,
-    role, user: "mira", controls, health: attention.length ? "degraded" : "healthy", ready: true, live: true, started: true,
+    role, user: options.user === "none" ? null : "mira", controls, health: attention.length ? "degraded" : "healthy", ready: true, live: true, started: true,
     calls: quiet ? { per_second: 0, error_ratio: null, p50_seconds: null, p95_seconds: null, p99_seconds: null, in_flight: 0, oldest_seconds: null }
       : { per_second: 1284, error_ratio: isBad() ? 0.0241 : 0.0012, p50_seconds: 0.012, p95_seconds: isBad() ? 0.184 : 0.078, p99_seconds: isBad() ? 0.905 : 0.16, in_flight: 37, oldest_seconds: 4.1 },
     counts: { guards: list.length, guards_not_closed: open.length, errors_open: errors("open").groups.length, health: components.length, health_not_healthy: components.filter((each) => each.status !== "healthy").length },
@@ -72,7 +76,7 @@ function status() {
 const tripped = new Map();
 const changedSettings = new Map();
 const setting = (guard, name, value, min, max, more = {}) => ({ name, value: changedSettings.has(`${guard} ${name}`) ? changedSettings.get(`${guard} ${name}`) : value, min, max, whole: false, can_be_off: false, ...more });
-const breakerSettings = (name) => [setting(name, "failure_rate", 0.5, 0.001, 1, { can_be_off: true }), setting(name, "probes", 3, 1, 1000, { whole: true }), setting(name, "slow_call_seconds", name === "quotes" ? 2 : null, 0.001, 86400, { can_be_off: true }), setting(name, "min_calls", 20, 1, 10000, { whole: true }), setting(name, "open_time_seconds", 5, 0.001, 86400)];
+const breakerSettings = (name) => [setting(name, "failure_rate", 0.5, 0.001, 1, { can_be_off: true }), setting(name, "consecutive_failures", 20, 1, 10000, { whole: true, can_be_off: true }), setting(name, "probes", 3, 1, 1000, { whole: true }), setting(name, "slow_call_seconds", name === "quotes" ? 2 : null, 0.001, 86400, { can_be_off: true }), setting(name, "min_calls", 20, 1, 10000, { whole: true }), setting(name, "open_time_seconds", 5, 0.001, 86400)];
 const held = new Map();
 const breaker = (name, state, stats, more = {}) => {
   const forced = held.get(name);
@@ -89,7 +93,7 @@ function guards() {
   const list = [
     breaker(name, isBad() ? "open" : "closed", isBad() ? { failures: 211, reason: "failure_rate", last_error: scenario === "hostile" ? hostile : "504 from 10.1.4.9", rejected: 1204 } : {},
       { strip: [["closed", 0.52], ["open", 0.05], ["half_open", 0.03], ["closed", 0.33], ["open", 0.07]], transitions: [{ at: now() - 3000, from: "closed", to: "open", reason: "failure_rate", last_error: "504 from 10.1.4.9" }, { at: now() - 2900, from: "open", to: "half_open", reason: "open_time_elapsed", last_error: null }, { at: now() - 2890, from: "half_open", to: "closed", reason: "probes_succeeded", last_error: null }, { at: now() - 40, from: "closed", to: "open", reason: "failure_rate", last_error: "504 from 10.1.4.9" }] }),
-    breaker("search", isBad() ? "half_open" : "closed", isBad() ? { calls: 1, failures: 0, probes_in_flight: 1, reason: "consecutive_failures", rejected: 88 } : {}),
+    breaker("search", scenario === "long" ? "open" : isBad() ? "half_open" : "closed", scenario === "long" ? { calls: 20, failures: 20, consecutive_failures: 20, reason: "consecutive_failures" } : isBad() ? { calls: 1, failures: 0, probes_in_flight: 1, reason: "consecutive_failures", rejected: 88 } : {}),
     breaker("quotes", "closed", { calls: 2210, failures: 9, slow: 26, rejected: 0 }),
     { ...limit("keyed_circuit_breaker", "tenants", { keys: 1204, max_keys: 10000, closed: 1201, open: 0, half_open: 0, forced_open: 0, disabled: 3, evicted: 0, mode: "on" }), state: "closed", controls: ["reset"] },
     limit("retry", "payments", { retries: 812, unsent_retries: 4, recovered: 790, budget_available: 12, budget_capacity: 100 }),
@@ -99,7 +103,7 @@ function guards() {
     limit("bulkhead", "uploads", { in_flight: 9, limit: changedSettings.get("uploads limit") ?? 25, queued: 0, queue_limit: 50, done: 48210, failed: 31, inconclusive: 4, rejected: 0, mean_wait_seconds: 0.0001, recent_wait_seconds: 0.0002, recent_run_seconds: 0.031 }, [["limit", 25, 1, 10000, { whole: true }], ["queue_limit", 50, 0, 10000, { whole: true }]], { state: "available" }),
     limit("rate_limit", "searches", { rate_per_second: 20, burst: 40, available: 31, admitted: 5120, rejected: 0, waited: 3, emptied: 0, mode: "shadow" }, [["rate_per_second", 20, 0.001, 1000000]], { state: "admitting", controls: ["reset", "hold_closed", "shadow"] }),
     limit("keyed_rate_limit", "per tenant", { rate_per_second: 50, burst: 100, keys: 1204, max_keys: 10000, admitted: 812034, rejected: 14, waited: 0, emptied: 0, evicted: 3, mode: "on" }, [["rate_per_second", 50, 0.001, 1000000], ["burst", 100, 1, 1000000, { whole: true }]], { state: "admitting", controls: ["reset", "hold_closed"] }),
-    limit("chaos", "game day", { error_rate: isBad() ? 0.05 : 0, latency_rate: 0, latency_seconds: 0.25, errors: 12, on_for_seconds: null }, [["error_rate", isBad() ? 0.05 : 0, 0, 1]], { state: isBad() ? "on" : "off", controls: ["hold_on", "reset", "release"] }),
+    limit("chaos", "game day", { error_rate: isBad() ? 0.05 : 0, latency_rate: 0, latency_seconds: 0.25, error: 12, latency: 3, body_cut: 0, on_for_seconds: null }, [["error_rate", isBad() ? 0.05 : 0, 0, 1]], { state: isBad() ? "on" : "off", controls: ["hold_on", "reset", "release"] }),
     limit("object_pool", "orders-db", { connections: 5, wait_seconds: 0.0123, hit_ratio: 0.93, reads_per_second: 1234.5, memory_bytes: 52428800, mode: "warm_up", last_error: null }, [], { controls: ["drain"] }),
   ];
   if (scenario === "many") for (let i = 0; i < 487; i++) list.push(i % 5 ? breaker(`upstream-${String(i).padStart(3, "0")}`, i % 29 ? "closed" : "open", { failures: i % 40 }) : limit("timeout", `limit-${i}`, { limit_seconds: i / 10, total: i }));
@@ -139,14 +143,14 @@ function errors(wanted) {
 function routes() {
   const trend = (base, amp, hot) => walk(30, base, amp, (x) => (hot ? hit(x) * 60 : 0));
   const route = (method, path, rate, ratio, p50, p95, p99, side = "server") => ({ service: scenario === "long" ? long : "orders", side, method, route: path, calls_per_second: rate, error_ratio: ratio, p50_seconds: p50, p95_seconds: p95, p99_seconds: p99, trend: trend(50, 14, ratio > 0.05) });
-  if (scenario === "empty") return { range: "5m", routes: [], truncated: false };
+  if (scenario === "empty") return { range: "5m", routes: [], truncated: false, without_history: 0 };
   const bad = isBad();
   const list = [
     route("GET", scenario === "long" ? `/${long}` : scenario === "hostile" ? `/${hostile}` : "/orders/{id}", 640, 0.0002, 0.008, 0.022, 0.061), route("GET", "/orders", 311, 0.0001, 0.014, 0.048, 0.12), route("POST", "/pay", 187, bad ? 0.124 : 0.001, 0.096, bad ? 3.02 : 0.4, bad ? 10.004 : 0.8),
     route("POST", "/orders", 96, 0.001, 0.031, 0.084, 0.19), route("GET", "/quotes", 44, 0, 0.005, 0.009, 0.014), route(null, null, 6, 0, 0.0002, 0.0004, 0.0007), route("POST", "/charge", 183, bad ? 0.11 : 0, 0.09, 2.8, 9.9, "client"),
   ];
   if (scenario === "many") for (let i = 0; i < 193; i++) list.push(route(i % 2 ? "GET" : "POST", `/resource/${i}/{id}`, 200 / (i + 1), (i % 17) / 1000, 0.01 + i / 10000, 0.05, 0.2));
-  return { range: "5m", routes: list, truncated: scenario === "many" };
+  return { range: "5m", routes: list, truncated: scenario === "many", without_history: scenario === "many" ? 12 : 0 };
 }
 
 let seq = 20;

@@ -146,7 +146,7 @@ fn guards_of_every_kind_say_what_they_do() {
         "1 of 3 probes succeeded",
         "bulkhead · 9 running, 0 queued, waits 200 µs, runs 31 ms",
         "9/25",
-        "keyed rate limit · 50/s for each of 1,204 keys, 14 rejected",
+        "keyed rate limit · 14 rejected, 50/s for each key, 1,204 of 10,000 keys",
         "rate limit · 20/s",
         "31/40\nshadow",
         "chaos · error rate 5 %",
@@ -167,10 +167,18 @@ fn guards_of_every_kind_say_what_they_do() {
         "reads\n1,230/s",
         "memory\n52.4 MB",
         "mode\nwarm up",
-        "last error\n–",
     ] {
         assert!(detail.contains(expected), "{expected}: {detail}");
     }
+    // What has no value has no row.
+    assert!(!detail.contains("last error"), "{detail}");
+    browser.open(&server.url("#guards?kind=chaos&name=game+day"));
+    browser.wait("document.querySelector('.detail .pill.warn')?.innerText === 'on'");
+    let detail = browser.text(DETAIL);
+    for expected in ["errors injected\n12", "delays injected\n3", "bodies cut\n0"] {
+        assert!(detail.contains(expected), "{expected}: {detail}");
+    }
+    assert!(!detail.contains("on for"), "{detail}");
     // What operators do to it has words for what it is; what the page does not know has the name that the server gave.
     for (guard, control) in [
         ("kind=chaos&name=game+day", "Switch on…"),
@@ -183,4 +191,28 @@ fn guards_of_every_kind_say_what_they_do() {
         browser.press("\u{E00C}");
         browser.wait("!document.querySelector('dialog')");
     }
+}
+
+#[test]
+fn sentence_of_a_guard_is_not_cut() {
+    let Some((server, browser)) = start(&["--scenario", "long"]) else {
+        return;
+    };
+    browser.resize(320, 700);
+    open_live(&server, &browser, "#guards");
+    browser.wait("document.querySelector('#guard-limits .row .s')");
+    let cut = browser.run(
+        "return [...document.querySelectorAll('.rows .row .s')].filter((each) => each.scrollWidth > each.clientWidth).map((each) => each.innerText)",
+    );
+    assert_eq!(cut, json!([]));
+}
+
+#[test]
+fn breaker_that_failures_in_a_row_opened_says_so() {
+    let Some((server, browser)) = start(&["--scenario", "long"]) else {
+        return;
+    };
+    open_live(&server, &browser, "#guards?q=search");
+    browser
+        .wait("document.querySelector('.guard')?.innerText.includes('20 of 20 failures in a row')");
 }

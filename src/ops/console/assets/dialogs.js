@@ -3,14 +3,15 @@
 import { h, render } from "./dom.js";
 import { get, post, refresh } from "./api.js";
 import { words } from "./format.js";
+import { latest } from "./store.js";
 import { isBreaker, rangeText, statName, unitOf, valueText } from "./guard_parts.js";
 
-// What an operator can do with a guard: text, explanation, class, and the text where no circuit is meant. All but the first
-// two end by themselves.
+// What an operator can do with a guard: text, explanation, class, and both texts where no circuit is meant. All but the
+// first two end by themselves.
 const CONTROLS = {
   release: ["Release", "Ends what an operator forced. The guard decides by itself again."],
   reset: ["Reset", "Takes back what was forced, and forgets what was counted."],
-  hold_closed: ["Hold closed…", "Admits all calls, whatever fails", "", "Admit all…"],
+  hold_closed: ["Hold closed…", "Admits all calls, whatever fails", "", "Admit all…", "Admits all calls, however many"],
   hold_open: ["Hold open…", "Rejects all calls", "bad", "Reject all…"],
   hold_on: ["Switch on…", "Injects faults into calls", "bad"],
   hold_off: ["Switch off…", "Does nothing to calls"],
@@ -28,8 +29,8 @@ export function controlsOf(guard, status) {
   const allowed = (guard.controls ?? []).filter((action) => action !== "release" || guard.held_until);
   // One that this page does not know yet has its name.
   return allowed.sort((a, b) => order.indexOf(a) - order.indexOf(b)).map((action) => {
-    const [text, says, className, other] = CONTROLS[action] ?? [`${words(action)}…`, "Does so"];
-    return [action, (!isBreaker(guard) && other) || text, says, className];
+    const [text, says, className, other, otherSays = says] = CONTROLS[action] ?? [`${words(action)}…`, "Does so"];
+    return [action, ...(other && !isBreaker(guard) ? [other, otherSays] : [text, says]), className];
   });
 }
 
@@ -98,7 +99,7 @@ function ask({ title, text, timed, verb, isBad, fields = [], error, send }) {
     h("h2", { id: "dialog-title", class: "breaks" }, title), h("p", { class: "faint" }, text),
     fields.map(({ label, value, hint, ...field }) => h("label", { key: field.name }, label, h("input", { initial: value, placeholder: hint, required: true, maxlength: 1000, spellcheck: "false", ...field }))),
     timed ? h("label", {}, "For", h("select", { name: "seconds", initial: String(DEFAULT_TIME) }, TIMES.map(([seconds, name]) => h("option", { value: String(seconds) }, name)))) : null,
-    h("label", {}, "Reason", h("input", { name: "reason", required: true, maxlength: 200, pattern: ".*\\S.*", title: "Some words on why", autocomplete: "off", placeholder: "It is written into the journal with your name" })),
+    h("label", {}, "Reason", h("input", { name: "reason", required: true, maxlength: 200, pattern: ".*\\S.*", title: "Some words on why", autocomplete: "off", placeholder: `It is written into the journal${latest().status?.user ? " with your name" : ""}` })),
     error ? h("p", { class: "note bad", role: "alert" }, error) : null,
     h("div", { class: "acts" }, h("button", { type: "button", class: "btn quiet", onclick: () => dialog.close() }, "Cancel"),
       h("button", { class: `btn ${isBad ? "danger" : "primary"}`, disabled: isSending }, isSending ? "Sending…" : verb)))]);

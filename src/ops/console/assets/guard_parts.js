@@ -23,16 +23,20 @@ export const severity = (guard) => ["", "ok", "info", "warn", "bad"].indexOf(gua
 export const failedShare = ({ stats = {} }) => (stats.calls > 0 ? stats.failures / stats.calls : null);
 
 const sentences = {
-  circuit_breaker: (stats, guard) => (guard.state === "half_open" ? `${count(stats.calls - stats.failures)} of ${plural(settingOf(guard, "probes") ?? stats.calls, "probe")} succeeded` : stats.calls > 0 ? `${percent(failedShare(guard))} of ${plural(stats.calls, "call")} failed` : "no calls in the window"),
-  keyed_circuit_breaker: (stats) => `${count(stats.keys)} of ${plural(stats.max_keys, "key")}, ${count(stats.open)} open`,
+  circuit_breaker: (stats, guard) => (guard.state === "half_open" ? `${count(stats.calls - stats.failures)} of ${plural(settingOf(guard, "probes") ?? stats.calls, "probe")} succeeded` : openedInRow(guard) ? `${count(stats.consecutive_failures)} of ${plural(openedInRow(guard), "failure")} in a row` : stats.calls > 0 ? `${percent(failedShare(guard))} of ${plural(stats.calls, "call")} failed` : "no calls in the window"),
+  keyed_circuit_breaker: (stats) => `${ofKeys(stats)}, ${count(stats.open)} open`,
   timeout: (stats) => elapsed(stats),
   retry: (stats) => plural(stats.retries ?? 0, "retry", "retries"),
   fallback: (stats) => `${plural(stats.served ?? 0, "call")} served, ${count(stats.failed)} failed`,
   bulkhead: (stats) => list(`${count(stats.in_flight)} running`, stats.queued != null && `${count(stats.queued)} queued`, seconds("waits", stats.recent_wait_seconds), seconds("runs", stats.recent_run_seconds)),
-  rate_limit: (stats) => list(stats.rate_per_second != null && `${number(stats.rate_per_second)}/s${stats.keys == null ? "" : ` for each of ${plural(stats.keys, "key")}`}`, stats.rejected > 0 && `${count(stats.rejected)} rejected`),
+  rate_limit: (stats) => list(stats.rate_per_second != null && `${number(stats.rate_per_second)}/s${stats.keys == null ? "" : ` for each key, ${ofKeys(stats)}`}`),
   chaos: (stats) => list(...Object.entries(stats).filter(([name, value]) => name.endsWith("_rate") && value > 0).map(([name, value]) => `${statName(name)} ${stat(name, value)}`)) || "no faults are set",
 };
 
+// The limit of failures in a row, of a breaker that they opened.
+export const openedInRow = (guard) => (guard.state === "open" && guard.stats?.reason === "consecutive_failures" && guard.stats.consecutive_failures > 0 ? settingOf(guard, "consecutive_failures") : null);
+
+const ofKeys = (stats) => `${count(stats.keys)} of ${plural(stats.max_keys, "key")}`;
 const list = (...parts) => parts.filter(Boolean).join(", ");
 const seconds = (verb, value) => value > 0 && `${verb} ${duration(value)}`;
 
@@ -47,7 +51,10 @@ export const settingOf = (guard, name) => guard.settings?.find((setting) => sett
 // One line on what a guard does now.
 export function sentence(guard) {
   const { stats = {}, kind } = guard;
-  return sentences[kind === "keyed_rate_limit" ? "rate_limit" : kind]?.(stats, guard) ?? Object.entries(stats).slice(0, 3).map(([name, value]) => `${statName(name)} ${stat(name, value)}`).join(", ");
+  const { rejected, ...others } = stats;
+  const text = sentences[kind === "keyed_rate_limit" ? "rate_limit" : kind]?.(stats, guard) ?? list(...Object.entries(others).slice(0, 3).map(([name, value]) => `${statName(name)} ${stat(name, value)}`));
+  // The card of a breaker has a line for them.
+  return list(kind !== "circuit_breaker" && rejected > 0 && `${count(rejected)} rejected`, text);
 }
 
 // The unit of a stat or a setting, by its name, in which a person types it.
@@ -62,7 +69,10 @@ export function stat(name, value) {
   return ({ seconds: duration, bytes, percent }[unit] ?? (Number.isInteger(value) ? count : number))(value);
 }
 
-export const statName = (name) => words(name.replace(/_(seconds|bytes|per_second)$/, ""));
+// What chaos counts is named by the fault alone.
+const INJECTED = { latency: "delays injected", error: "errors injected", response: "responses injected", hang: "hangs injected", panic: "panics injected", body_cut: "bodies cut", body_slow: "bodies slowed" };
+
+export const statName = (name, kind) => (kind === "chaos" && INJECTED[name]) || words(name.replace(/_(seconds|bytes|per_second)$/, ""));
 
 // A setting that an operator may change: its value, and what is allowed.
 export const valueText = ({ name, value }) => (value == null ? "off" : stat(name, value));

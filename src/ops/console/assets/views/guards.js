@@ -6,7 +6,7 @@ import { bar, strip } from "../shapes.js";
 import { count, duration, percent, plural, span, words } from "../format.js";
 import { card, clip, note, num, pairs, pill, placeholder, search, segments, time, tone, truncated } from "../parts.js";
 import { inView } from "../windowed.js";
-import { failedShare, guardKey, guardLink, guardRow, guardTone, heldText, isBreaker, isQuiet, rangeText, sentence, settingOf, severity, stat, statName, valueText } from "../guard_parts.js";
+import { failedShare, guardKey, guardLink, guardRow, guardTone, heldText, isBreaker, isQuiet, openedInRow, rangeText, sentence, settingOf, severity, stat, statName, valueText } from "../guard_parts.js";
 import { askControl, askSetting, controlsOf, maySwitch } from "../dialogs.js";
 
 // With the gap, with controls and without; the style sheet has the same.
@@ -85,8 +85,8 @@ const button = (control, guard) => {
 function share(guard) {
   const { stats = {} } = guard;
   const failed = failedShare(guard);
-  // Probes are decided by another rule.
-  const limit = guard.state === "half_open" ? null : stats.failure_rate_threshold;
+  // Probes and failures in a row are decided by other rules.
+  const limit = guard.state === "half_open" || openedInRow(guard) ? null : stats.failure_rate_threshold;
   const isHigh = guard.state === "open" || guard.state === "forced_open" || (limit != null && failed > limit);
   return h("div", {},
     h("div", { class: "ends" }, h("span", {}, sentence(guard)), limit == null ? null : h("span", {}, `limit ${percent(limit)}`)),
@@ -100,7 +100,7 @@ function facts(guard, { state, now }) {
   return pairs(
     last && ["Since", [time(last.at, now), last.reason ? ` · ${words(last.reason)}` : ""]],
     !last && stats.reason && ["Reason", words(stats.reason)],
-    openFor != null && ["Next probe", num(`in ${span(openFor)}`)],
+    openFor != null && ["Next probe", num(openFor >= 0.05 ? `in ${span(openFor)}` : "now")],
     stats.probes_in_flight > 0 && ["Probes in flight", num(count(stats.probes_in_flight))],
     guard.held_until && ["Held", heldText(guard, now)],
     stats.rejected != null && ["Rejected", num(count(stats.rejected))],
@@ -138,12 +138,12 @@ function detail(guard, context) {
   const transitions = newestFirst(guard.transitions);
   const controls = controlsOf(guard, state.status);
   return h("section", { class: "card detail", tabindex: -1, key: `detail ${guardKey(guard)}`, "aria-label": `Detail of ${words(guard.kind)} ${guard.name}` },
-    h("h2", { class: "name" }, h("span", { class: "breaks" }, guard.name, guard.key == null ? "" : ` [${guard.key}]`), h("span", { class: "kind" }, words(guard.kind)), pill(guard.state), guard.stats?.mode === "shadow" ? pill("shadow") : null,
+    h("h2", { class: "name" }, h("span", { class: "breaks" }, guard.name, guard.key == null ? "" : ` [${guard.key}]`), h("span", { class: "kind" }, words(guard.kind)), pill(guard.state, words(guard.state), guardTone(guard)), guard.stats?.mode === "shadow" ? pill("shadow") : null,
       h("span", { class: "aside" }, h("button", { type: "button", class: "btn quiet", "aria-label": "Close the detail (Esc)", onclick: () => change({ name: undefined, kind: undefined }) }, "×"))),
     isBreaker(guard) ? null : h("p", { class: "faint" }, sentence(guard)),
     guard.held_until ? note(`${words(guard.state)}, ${heldText(guard, now)}.`, "warn") : null,
     h("div", { class: "grid g11" },
-      pairs(...Object.entries(guard.stats ?? {}).map(([name, value]) => [statName(name), h("span", { class: "num breaks" }, stat(name, value))])),
+      pairs(...Object.entries(guard.stats ?? {}).map(([name, value]) => [statName(name, guard.kind), value == null ? null : h("span", { class: "num breaks" }, stat(name, value))])),
       h("div", {}, settings(guard, context), isBreaker(guard) && [h("h3", {}, "Transitions"), transitions.length
         ? h("div", { class: "lines" }, transitions.slice(0, 20).map((each) => h("div", { class: "line", key: `${each.at} ${each.key} ${each.to}` }, time(each.at, now), h("span", { class: `dot ${tone(each.to)}` }),
           h("span", { class: "breaks" }, `${each.key == null ? "" : `${each.key}: `}${words(each.from)} → ${words(each.to)}, ${words(each.reason)}`, each.last_error ? `: ${each.last_error}` : ""))))
