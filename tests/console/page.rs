@@ -20,6 +20,17 @@ fn overview_says_what_needs_attention_and_has_figures_and_charts() {
     let figures = browser
         .run("return [...document.querySelectorAll('.fig .v')].map((each) => each.innerText)");
     assert_eq!(figures, json!(["1,280/s", "2.41%", "184ms", "37"]));
+    let names = browser
+        .run("return [...document.querySelectorAll('.fig .k')].map((each) => each.innerText)");
+    let expected = ["Calls", "Errors", "Latency p95"].map(|name| format!("{name} · last 10 s"));
+    assert_eq!(
+        names,
+        json!([&expected[..], &["In flight".to_owned()]].concat())
+    );
+    let change = browser.run(
+        r"return [...document.querySelectorAll('.fig .d')].slice(0, 2).map((each) => / since \d\d:\d\d$/.test(each.innerText))",
+    );
+    assert_eq!(change, json!([true, true]));
     assert_eq!(
         browser.run("return document.title"),
         json!("(2) Overview · orders")
@@ -261,4 +272,70 @@ fn address_has_range_filter_and_selection() {
     assert!(browser.text("main").contains("last hour"));
     browser.press("\u{E00C}");
     browser.wait("!document.querySelector('.detail')");
+}
+
+#[test]
+fn legend_has_a_dash_where_there_are_no_calls_now() {
+    let Some((server, browser)) = start(&["--scenario", "idle"]) else {
+        return;
+    };
+    open_live(&server, &browser, "#overview");
+    browser.wait("document.querySelectorAll('.chart canvas').length === 2");
+    let legend = browser.run(
+        "return [...document.querySelectorAll('.legend')].at(-1).innerText.split(/\\s+/).join(' ')",
+    );
+    assert_eq!(legend, json!("p50 – p95 – p99 –"));
+}
+
+#[test]
+fn marks_that_are_near_to_each_other_have_one_text() {
+    let Some((server, browser)) = start(&["--scenario", "long"]) else {
+        return;
+    };
+    open_live(&server, &browser, "#overview");
+    browser.wait("document.querySelectorAll('.chart canvas').length === 2");
+    // uPlot draws in a microtask: nothing that the server sends comes in between.
+    let texts = browser.run_async(
+        "const { prototype } = CanvasRenderingContext2D; const { fillText } = prototype; let count = 0;
+         prototype.fillText = function (text, ...rest) {
+           if (text === 'payments open') count++;
+           return fillText.call(this, text, ...rest);
+         };
+         document.querySelector('.chart').$chart.redraw();
+         for (let i = 0; i < 5; i++) await new Promise(queueMicrotask);
+         prototype.fillText = fillText;
+         return count;",
+    );
+    assert_eq!(texts, json!(1));
+}
+
+#[test]
+fn routes_tell_those_that_are_not_shown_from_calls_that_are_missing() {
+    let Some((server, browser)) = start(&["--scenario", "many"]) else {
+        return;
+    };
+    open_live(&server, &browser, "#routes");
+    let text = browser.text("main");
+    for expected in [
+        "There are more than are shown",
+        "Calls are missing from these numbers: 12 series have no history",
+    ] {
+        assert!(text.contains(expected), "{expected}: {text}");
+    }
+}
+
+#[test]
+fn logins_are_found_and_examples_of_queries_have_names_that_there_are() {
+    let Some((server, browser)) = start(&["--scenario", "calm"]) else {
+        return;
+    };
+    open_live(&server, &browser, "#journal");
+    browser.click(".tools", "Logins");
+    browser.wait("location.hash.includes('kind=login')");
+    open_live(&server, &browser, "#metrics?name=http_requests_total");
+    browser.wait("document.querySelector('.query input')");
+    let hints = browser.run(
+        "return [...document.querySelectorAll('.query input')].map((each) => each.placeholder)",
+    );
+    assert_eq!(hints, json!(["http_route, outcome", "kind=server"]));
 }

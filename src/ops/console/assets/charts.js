@@ -84,12 +84,11 @@ function drawMarks(u, marks) {
     ctx.moveTo(x, bbox.top);
     ctx.lineTo(x, bbox.top + bbox.height);
     ctx.stroke();
-    const text = String(mark.text ?? "").slice(0, 40);
+    const text = String(mark.text ?? "").slice(0, 60);
     const width = ctx.measureText(text).width + 10 * ratio;
-    if (x - width >= free) {
-      ctx.fillText(text, x - 5 * ratio, bbox.top);
-      free = x + 4 * ratio;
-    }
+    if (x - width >= free) ctx.fillText(text, x - 5 * ratio, bbox.top);
+    // No text is drawn over the line of another mark either.
+    free = x + 4 * ratio;
   }
   ctx.restore();
 }
@@ -214,12 +213,15 @@ function pointer(id, redraw) {
   };
 }
 
-function valueAt(id, column) {
+function valueAt(id, column, within = Infinity) {
   const index = pointed.get(id);
   if (index != null) return column[index];
-  for (let i = column.length - 1; i >= 0; i--) if (column[i] != null) return column[i];
+  for (let i = column.length - 1; i >= Math.max(0, column.length - within); i--) if (column[i] != null) return column[i];
   return null;
 }
+
+// Points of the last 10 s: what is older is not now.
+const recentPoints = ({ step }) => Math.ceil(10 / step) + 1;
 
 const legendItem = (fill, name, value) => h("li", {}, h("i", { class: "swatch", style: { background: `var(${fill})` } }), name, " ", h("b", {}, value));
 
@@ -235,12 +237,12 @@ export function outcomes(overview, redraw, height = 190) {
   return [
     h("div", { class: "chart", role: "img", "aria-label": outcomesText(overview), hook: outcomesHook,
       data: { overview, height, stamp: stampOf(overview), shape: `${overview.step}`, onIndex: pointer("outcomes", redraw) } }),
-    h("ul", { class: "legend" }, used.map((name) => legendItem(`--c-${name}`, words(name), number(valueAt("outcomes", overview.calls[name] ?? []))))),
+    h("ul", { class: "legend" }, used.map((name) => legendItem(`--c-${name}`, words(name), number(valueAt("outcomes", overview.calls[name] ?? [], recentPoints(overview)))))),
   ];
 }
 
 function outcomesText(overview) {
-  const last = (name) => valueAt("none", overview.calls[name] ?? []);
+  const last = (name) => valueAt("none", overview.calls[name] ?? [], recentPoints(overview));
   const bad = sumOf(LOWER.map(last));
   return `Calls per second by outcome: ${number(sumOf(UPPER.map(last)))} succeeded, ${number(bad)} did not.`;
 }
@@ -249,9 +251,9 @@ export function latency(overview, redraw, height = 190) {
   const names = Object.keys(LATENCY_COLORS);
   const columns = names.map((name) => overview.latency?.[name] ?? []);
   if (!hasValues(columns)) return nothing("No call is complete yet.", height);
-  const values = names.map((name, i) => [name, valueAt("latency", columns[i])]);
+  const values = names.map((name, i) => [name, valueAt("latency", columns[i], recentPoints(overview))]);
   return [
-    h("div", { class: "chart", role: "img", "aria-label": `Latency: ${names.map((name, i) => `${name} ${duration(valueAt("none", columns[i]))}`).join(", ")}.`,
+    h("div", { class: "chart", role: "img", "aria-label": `Latency: ${names.map((name, i) => `${name} ${duration(valueAt("none", columns[i], recentPoints(overview)))}`).join(", ")}.`,
       hook: latencyHook, data: { overview, height, stamp: stampOf(overview), shape: `${overview.step}`, onIndex: pointer("latency", redraw) } }),
     h("ul", { class: "legend" }, values.map(([name, value]) => legendItem(LATENCY_COLORS[name], name, duration(value)))),
   ];

@@ -1,6 +1,7 @@
 // What the page knows: the last frame of each part, with the time at which it came. Parts are replaced and never changed,
 // so that a paused page keeps the old ones by keeping references.
 
+import { words } from "./format.js";
 import { OUTCOMES } from "./outcomes.js";
 
 const HISTORY = 300;
@@ -91,8 +92,8 @@ function errorRatio(calls) {
 // Marks what became critical on the charts, as the server does for what was before.
 function withMarks(overview, added) {
   const events = (Array.isArray(added) ? added : added?.events ?? []).filter((event) => event.severity === "critical" && event.kind !== "error");
-  const marks = events.map((event) => ({ at: event.at, severity: event.severity, text: [event.subject, stateIn(event)].filter(Boolean).join(" "), seq: event.seq }));
-  return marks.length ? { ...overview, marks: [...(overview.marks ?? []), ...marks].slice(-50) } : overview;
+  const marks = events.map((event) => ({ at: event.at, severity: event.severity, text: [words(event.data?.kind ?? (event.kind === "health" ? "health" : "")), event.subject, words(stateIn(event))].filter(Boolean).join(" "), seq: event.seq }));
+  return marks.length ? { ...overview, marks: [...(overview.marks ?? []), ...marks].slice(-100) } : overview;
 }
 
 const stateIn = (event) => event.data?.to ?? /→ (\w+)/.exec(event.text ?? "")?.[1];

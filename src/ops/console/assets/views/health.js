@@ -54,5 +54,5 @@ function detail(component, { now }) {
         groupsOf(component).length > 0 && ["Groups", groupsOf(component).join(", ")],
         component.slower_than_seconds != null && ["Degraded above", num(duration(component.slower_than_seconds))]),
       pairs(["Last", num(duration(component.last_seconds))], ["Average", num(duration(component.average_seconds))], ["Worst", num(duration(component.worst_seconds))],
-        ["Checked", timeAgo(component.checked_at, now)], ["Next check", wait == null ? null : num(wait > 0 ? `in ${span(wait)}` : "now")], ["Interval", num(duration(component.interval_seconds))])));
+        ["Checked", timeAgo(component.checked_at, now)], ["Next check", wait == null ? null : num(wait >= 0.05 ? `in ${span(wait)}` : "now")], ["Interval", num(duration(component.interval_seconds))])));
 }

@@ -7,7 +7,7 @@ import { card, clip, note, pairs, pill, placeholder, search, segments, time } fr
 import { table } from "../windowed.js";
 import { eventLink, eventText } from "../event_parts.js";
 
-const KINDS = [["all", "All"], ["guard", "Guards"], ["health", "Health"], ["error", "Errors"], ["control", "Controls"], ["log_level", "Log level"], ["lifecycle", "Lifecycle"]];
+const KINDS = [["all", "All"], ["guard", "Guards"], ["health", "Health"], ["error", "Errors"], ["control", "Controls"], ["log_level", "Log level"], ["login", "Logins"], ["lifecycle", "Lifecycle"]];
 
 export function journal(context) {
   const { state, params } = context;

@@ -70,7 +70,7 @@ function form(allowed, agg, { by, filter }) {
   const field = (name, label, value, hint) => h("label", {}, label, h("input", { value: value ?? "", placeholder: hint, onchange: (event) => change({ [name]: event.target.value.trim() }, { replace: true }) }));
   return h("div", { class: "query" },
     h("label", {}, "Show", h("select", { value: agg, onchange: (event) => change({ agg: event.target.value }, { replace: true }) }, allowed.map((each) => h("option", { value: each }, each === "rate" ? "rate per second" : words(each))))),
-    field("by", "Group by", by, "route, outcome"), field("filter", "Filter", filter, "route=/pay, side=server"));
+    field("by", "Group by", by, "http_route, outcome"), field("filter", "Filter", filter, "kind=server"));
 }
 
 function labelText(labels = {}) {

@@ -4,7 +4,7 @@ import { h } from "../dom.js";
 import { link, localLink } from "../address.js";
 import { outcomes, latency } from "../charts.js";
 import { spark } from "../shapes.js";
-import { count, duration, durationParts, number, percentNumber, plural, span } from "../format.js";
+import { clock, count, duration, durationParts, number, percentNumber, plural, span } from "../format.js";
 import { card, clip, dot, num, pill, placeholder, time, tone } from "../parts.js";
 import { use } from "../api.js";
 import { guardRow, severity } from "../guard_parts.js";
@@ -70,11 +70,14 @@ function figures(status, history) {
   const [latencyNumber, latencyUnit] = durationParts(calls.p95_seconds);
   const isBad = calls.error_ratio > 0.01;
   return h("div", { class: "grid g4" },
-    figure("Calls", number(calls.per_second), "/s", [trendText(total)], spark(total, "--accent")),
-    figure("Errors", calls.error_ratio == null ? "–" : percentNumber(calls.error_ratio), calls.error_ratio == null ? "" : "%", [errorText(history)], spark(history?.error_ratio, "--bad"), isBad ? "hot" : ""),
-    figure("Latency p95", latencyNumber, latencyUnit, ["p50 ", num(duration(calls.p50_seconds)), " · p99 ", num(duration(calls.p99_seconds))], spark(history?.latency?.p95, "--c-timed_out")),
+    figure(recent("Calls"), number(calls.per_second), "/s", [trendText(total, history)], spark(total, "--accent")),
+    figure(recent("Errors"), calls.error_ratio == null ? "–" : percentNumber(calls.error_ratio), calls.error_ratio == null ? "" : "%", [errorText(history)], spark(history?.error_ratio, "--bad"), isBad ? "hot" : ""),
+    figure(recent("Latency p95"), latencyNumber, latencyUnit, ["p50 ", num(duration(calls.p50_seconds)), " · p99 ", num(duration(calls.p99_seconds))], spark(history?.latency?.p95, "--c-timed_out")),
     figure("In flight", count(calls.in_flight), "", [h("a", { href: link("calls") }, "oldest ", num(duration(calls.oldest_seconds)))], spark(history?.in_flight, "--c-rejected")));
 }
+
+// What the server means by now.
+const recent = (name) => [name, h("span", { class: "faint" }, " · last 10 s")];
 
 function figure(name, value, unit, detail, drawing, className = "") {
   return h("div", { class: "card fig" }, h("span", { class: "k" }, name),
@@ -97,19 +100,26 @@ function ends(values) {
   return [mean(values.slice(0, tenth)), mean(values.slice(-tenth))];
 }
 
-function trendText(total) {
+// Where the range begins: "since 22:13".
+function since({ end, step }, length) {
+  const text = clock(end - (length - 1) * step, end);
+  return ` since ${text.length > 8 ? text : text.slice(0, 5)}`;
+}
+
+function trendText(total, history) {
   const [first, last] = ends(total);
   if (first == null || last == null || first === 0) return "no comparison yet";
   const change = Math.round((last / first - 1) * 100);
-  return change === 0 ? "steady in this range" : `${change > 0 ? "+" : "−"}${Math.abs(change)} % in this range`;
+  return (change === 0 ? "steady" : `${change > 0 ? "+" : "−"}${Math.abs(change)} %`) + since(history, total.length);
 }
 
 function errorText(history) {
   const [first, last] = ends(history?.error_ratio ?? []);
   if (first == null || last == null) return "no comparison yet";
   const change = (last - first) * 100;
-  if (Math.abs(change) < 0.05) return "steady in this range";
-  return [h("span", { class: change > 0 ? "up" : "down" }, `${change > 0 ? "+" : "−"}${number(Math.abs(Number(change.toFixed(1))))}`), " points in this range"];
+  const from = since(history, history.error_ratio.length);
+  if (Math.abs(change) < 0.05) return `steady${from}`;
+  return [h("span", { class: change > 0 ? "up" : "down" }, `${change > 0 ? "+" : "−"}${number(Math.abs(Number(change.toFixed(1))))}`), ` points${from}`];
 }
 
 function healthCard({ state, now }) {

@@ -3,7 +3,7 @@
 import { h } from "../dom.js";
 import { change, link } from "../address.js";
 import { spark } from "../shapes.js";
-import { duration, number, percent, words } from "../format.js";
+import { count, duration, number, percent, words } from "../format.js";
 import { card, clip, num, pairs, placeholder, search, segments, truncated } from "../parts.js";
 import { table } from "../windowed.js";
 import { use } from "../api.js";
@@ -21,6 +21,7 @@ export function routes(context) {
       segments("Kind", KINDS, kind, (value) => change({ kind: value === "routes" ? undefined : value, at: undefined })),
       search("Filter by name, method or service", params.q, (q) => change({ q }, { replace: true }))),
     truncated(entry.data?.truncated, "There are more than are shown: the limit on the number of routes was reached."),
+    truncated(entry.data?.without_history > 0, `Calls are missing from these numbers: ${count(entry.data?.without_history)} series have no history, as there are too many.`),
     selected ? detail(selected) : null,
     card(kind === "routes" ? "Routes" : "Operations", `${rows.length} · last ${rangeText(params.range)}`,
       rows.length ? table({ id: "route-rows", label: "Routes", columns: columns(kind, context), rows, rowKey: keyOf, selected: params.at,
