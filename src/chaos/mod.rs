@@ -88,7 +88,7 @@
 //! use http::{Request, Response};
 //! use tower::{ServiceBuilder, ServiceExt, service_fn};
 //! use tower_keep::{
-//!     BoxError, Retry, chaos::{Chaos, ChaosLayer, FaultKind}, retry::RetryLayer, timeout::TimeoutLayer,
+//!     BoxError, Retry, chaos::{Chaos, ChaosLayer, FaultKind}, retry::{ReplayBody, RetryLayer}, timeout::TimeoutLayer,
 //! };
 //!
 //! # #[tokio::main(flavor = "current_thread", start_paused = true)] async fn main() -> Result<(), BoxError> {
@@ -103,7 +103,7 @@
 //!     .layer(RetryLayer::client(Retry::new("payments")))
 //!     .layer(TimeoutLayer::client(Duration::from_secs(1)))
 //!     .layer(ChaosLayer::client(&chaos).only(|head| head.uri.path() != "/healthz"))
-//!     .service(service_fn(async |_: Request<String>| Ok::<_, BoxError>(Response::new("paid".to_owned()))));
+//!     .service(service_fn(async |_: Request<ReplayBody<String>>| Ok::<_, BoxError>(Response::new("paid".to_owned()))));
 //!
 //! chaos.enable_for(Duration::from_secs(600));
 //! for _ in 0..20 {
