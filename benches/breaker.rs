@@ -1,4 +1,4 @@
-//! What a circuit breaker adds to a service that does nothing.
+//! The cost of a circuit breaker around a service that does nothing.
 //!
 //! `cargo bench --bench breaker`. All rows of a block take turns, so that a busy machine slows them alike: look at
 //! what a row adds to the first of its block, and how many times that it is. Medians of many turns.
@@ -78,7 +78,7 @@ macro_rules! closed_rows {
     }};
 }
 
-/// What the parts cost of which a breaker is made.
+/// Measures the parts of which a breaker is made.
 fn yardsticks() -> Vec<Row<'static>> {
     let shared = Arc::new(AtomicU64::new(0));
     let cloned = shared.clone();

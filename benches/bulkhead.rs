@@ -1,4 +1,4 @@
-//! What a bulkhead adds to a service that does nothing, and to a stack that does more, beside tower's limit.
+//! The cost of a bulkhead around a service that does nothing, and in a stack that does more, beside tower's limit.
 //!
 //! `cargo bench --bench bulkhead`. All rows of a block take turns, so that a busy machine slows them alike: look at
 //! what a row adds to the first of its block, and how many times that it is. Medians of many turns.
@@ -21,13 +21,22 @@ use noop_guard::NoopGuard;
 use rows::{Row, answer, block, pair, row};
 use tokio::sync::Semaphore;
 use tower::{Layer, limit::GlobalConcurrencyLimitLayer, service_fn};
-use tower_keep::{Bulkhead, CircuitBreaker, GuardLayer, Track};
+use tower_keep::{
+    Bulkhead, CircuitBreaker, GuardLayer, Throttle, Track, adaptive::AdaptiveSettings,
+    priority::Prioritizer,
+};
 
 #[global_allocator]
 static ALLOCATOR: allocations::CountingAllocator = allocations::CountingAllocator;
 
 fn bulkhead() -> Bulkhead {
     Bulkhead::new("bench")
+}
+
+/// A limit that every call which ends in a second has a part in.
+fn adaptive() -> Bulkhead {
+    let builder = Bulkhead::builder("bench").adaptive(AdaptiveSettings::default());
+    builder.build().expect("valid settings")
 }
 
 fn breaker() -> CircuitBreaker {
@@ -42,6 +51,9 @@ macro_rules! layers {
             calls!($row, "a guard that does nothing", GuardLayer::any(NoopGuard).layer(service_fn(answer))),
             calls!($row, "tower's limit", tower.layer(service_fn(answer))),
             calls!($row, "bulkhead, as a guard", GuardLayer::any(bulkhead()).layer(service_fn(answer))),
+            calls!($row, "bulkhead that adapts itself, as a guard", GuardLayer::any(adaptive()).layer(service_fn(answer))),
+            calls!($row, "throttle, as a guard", GuardLayer::any(Throttle::new("bench")).layer(service_fn(answer))),
+            calls!($row, "prioritizer, as a guard", GuardLayer::any(Prioritizer::new("bench")).layer(service_fn(answer))),
             calls!($row, "bulkhead, as a layer that may wait", bulkhead().layer().any().layer(service_fn(answer))),
             calls!($row, cloned "tower's limit, cloned for each call", tower.layer(service_fn(answer))),
             calls!($row, cloned "bulkhead as a layer, cloned for each call", bulkhead().layer().any().layer(service_fn(answer))),
@@ -77,6 +89,16 @@ macro_rules! stacks {
                 $row,
                 "tracker, bulkhead and breaker",
                 (track(), (bulkhead(), breaker()))
+            ),
+            exchanges!(
+                $row,
+                "tracker, adaptive bulkhead and breaker",
+                (track(), (adaptive(), breaker()))
+            ),
+            exchanges!(
+                $row,
+                "tracker, throttle and breaker",
+                (track(), (Throttle::new("bench"), breaker()))
             ),
         ]
     }};

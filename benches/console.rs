@@ -1,4 +1,4 @@
-//! What the console costs: the parts of an update with 200 routes and 500 guards. One update has `status`, `guards`, `health` and
+//! The cost of the console: the parts of an update with 200 routes and 500 guards. One update has `status`, `guards`, `health` and
 //! `errors`, and every fifth one `routes`.
 
 use axum::{Router, body::Body};

@@ -1,4 +1,4 @@
-//! What each observing layer adds to a service that does nothing: time (criterion) and allocations.
+//! The cost of each observing layer around a service that does nothing: time (criterion) and allocations.
 //!
 //! `cargo bench --bench layers --features axum`. Compare within one run only. The comparison with other crates is
 //! a package of its own: `benches/comparison`.
@@ -10,7 +10,7 @@ mod noop_guard;
 #[path = "support/poll.rs"]
 mod poll;
 
-use std::{convert::Infallible, hint::black_box};
+use std::{convert::Infallible, hint::black_box, time::Duration};
 
 use axum::{Router, body::Body, routing::get};
 use criterion::{Criterion, criterion_group, criterion_main};
@@ -19,9 +19,13 @@ use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
 use noop_guard::NoopGuard;
 use tower::{Layer, service_fn};
 use tower_keep::{
-    GuardLayer, Track,
-    context::{Correlate, InheritContext, Propagate},
+    Bulkhead, GuardLayer, Outcome, RateLimit, Throttle, Track,
+    adaptive::AdaptiveSettings,
+    coalesce::{Coalesce, CoalesceLayer},
+    context::{Correlate, InheritContext, Propagate, Trust},
+    hedge::{Hedge, HedgeLayer},
     observe, operation,
+    priority::Prioritizer,
     retry::{Retry, RetryLayer},
     track::DURATION_BUCKETS,
 };
@@ -29,7 +33,7 @@ use tower_keep::{
 #[global_allocator]
 static ALLOCATOR: allocations::CountingAllocator = allocations::CountingAllocator;
 
-/// What tower's own retry asks for: three attempts, no wait, no budget.
+/// The policy that tower's own retry asks for: three attempts, no wait, no budget.
 #[derive(Clone)]
 struct Towers(u32);
 
@@ -81,6 +85,17 @@ impl Bench<'_> {
     }
 }
 
+fn adaptive_bulkhead() -> Bulkhead {
+    let builder = Bulkhead::builder("bench").adaptive(AdaptiveSettings::default());
+    builder.build().expect("valid settings")
+}
+
+/// A limit that admits every call.
+fn rate_limit() -> RateLimit {
+    let limit = RateLimit::builder("bench").rate(1_000_000, Duration::from_secs(1));
+    limit.burst(u32::MAX).build().expect("valid settings")
+}
+
 fn plain(bench: &mut Bench<'_>) {
     let inner = service_fn(|n: u64| async move { Ok::<_, Infallible>(n) });
     macro_rules! row {
@@ -103,6 +118,22 @@ fn plain(bench: &mut Bench<'_>) {
     row!("any: context", GuardLayer::any(InheritContext).layer(inner));
     row!("any: observe", observe("bench").any().layer(inner));
     row!(
+        "any: bulkhead",
+        GuardLayer::any(Bulkhead::new("bench")).layer(inner)
+    );
+    row!(
+        "any: bulkhead whose limit adapts itself",
+        GuardLayer::any(adaptive_bulkhead()).layer(inner)
+    );
+    row!(
+        "any: throttle",
+        GuardLayer::any(Throttle::new("bench")).layer(inner)
+    );
+    row!(
+        "any: rate limit",
+        GuardLayer::any(rate_limit()).layer(inner)
+    );
+    row!(
         "any: tower's own retry",
         tower::retry::RetryLayer::new(Towers(2)).layer(inner)
     );
@@ -110,10 +141,37 @@ fn plain(bench: &mut Bench<'_>) {
         "any: retry",
         RetryLayer::any(Retry::new("bench")).layer(inner)
     );
+    let coalesce = CoalesceLayer::any(Coalesce::new("bench"), |n: &u64| Some(*n));
+    row!("any: coalesce", coalesce.layer(inner));
+    #[cfg(feature = "cache")]
+    {
+        use tower_keep::cache::{Cache, CacheLayer};
+        let cache = CacheLayer::any(Cache::new("bench"), |n: &u64| Some(*n));
+        row!("any: cache that has the response", cache.layer(inner));
+    }
+    row!(
+        "any: hedge",
+        HedgeLayer::any(Hedge::new("bench")).layer(inner)
+    );
+    #[cfg(feature = "balance")]
+    {
+        let balancer = tower_keep::Balance::new("bench").any(move |_: &u32| inner);
+        balancer.endpoints().set(0..3);
+        row!("any: balancer of three endpoints", balancer);
+    }
     let retry = Retry::new("bench");
     bench.row("retry: run", || {
         let work = |_| async { Ok::<_, Infallible>(7) };
         black_box(poll::finish(retry.run(work))).ok();
+    });
+    let throttle = Throttle::new("bench");
+    bench.row("throttle: permit", || {
+        let permit = throttle.try_acquire().expect("the peer is healthy");
+        permit.complete(black_box(Outcome::Success));
+    });
+    let limit = rate_limit();
+    bench.row("rate limit: check", || {
+        black_box(limit.check()).expect("of the burst");
     });
     bench.row("operation: run", || {
         let work = async { Ok::<_, Infallible>(7) };
@@ -147,6 +205,11 @@ fn http_service(bench: &mut Bench<'_>) {
         GuardLayer::server(Track::new("bench")).layer(inner)
     );
     row!("http: observe", observe("bench").server().layer(inner));
+    let by_header = Prioritizer::new("bench").by_header(Trust::always());
+    row!(
+        "http: prioritizer by a header",
+        GuardLayer::server(by_header).layer(inner)
+    );
     row!(
         "http: propagate",
         GuardLayer::client(Propagate::default()).layer(inner)
@@ -155,6 +218,31 @@ fn http_service(bench: &mut Bench<'_>) {
         "http: observe a client",
         observe("bench").client().layer(inner)
     );
+}
+
+fn shared(bench: &mut Bench<'_>) {
+    let inner = service_fn(|_: Request<Body>| async move {
+        let mut response = Response::new(Body::from("hello"));
+        let fresh = http::HeaderValue::from_static("max-age=3600");
+        response.headers_mut().insert("cache-control", fresh);
+        Ok::<_, Infallible>(response)
+    });
+    macro_rules! row {
+        ($name:literal, $service:expr) => {
+            let mut service = $service;
+            bench.row($name, || {
+                black_box(poll::exchange(&mut service, Request::new(Body::empty())));
+            });
+        };
+    }
+    let coalesce = CoalesceLayer::server(Coalesce::new("bench"));
+    row!("http: coalesce", coalesce.layer(inner));
+    #[cfg(feature = "cache")]
+    {
+        use tower_keep::cache::{Cache, HttpCacheLayer};
+        let cache = HttpCacheLayer::server(Cache::new("bench"));
+        row!("http: cache that has the response", cache.layer(inner));
+    }
 }
 
 /// A head of five headers and a body of one piece.
@@ -193,6 +281,13 @@ fn retried(bench: &mut Bench<'_>) {
         tower::retry::RetryLayer::new(Towers(2)).layer(service_fn(answer::<Order>))
     );
     row!("order: retry", PUT, layer().layer(service_fn(answer)));
+    let hedge = || HedgeLayer::client(Hedge::new("bench"));
+    row!("order: hedge", PUT, hedge().layer(service_fn(answer)));
+    row!(
+        "order: hedge of what is sent once",
+        POST,
+        hedge().layer(service_fn(answer))
+    );
     row!(
         "order: retry of what is sent once",
         POST,
@@ -232,6 +327,7 @@ fn benches(criterion: &mut Criterion) {
     };
     plain(&mut bench);
     http_service(&mut bench);
+    shared(&mut bench);
     retried(&mut bench);
     axum_route(&mut bench);
     bench.print();

@@ -1,6 +1,6 @@
-//! What the operations side costs: a recording, a scrape, a query, a tick.
+//! The cost of the operations side: a recording, a scrape, a query, a tick.
 //!
-//! `cargo bench --bench ops --features ops`, or a part of it with `-- recordings`, `-- scrapes` or `-- queries`. Medians of many
+//! `cargo bench --bench ops --features ops`, or a part of it with `-- recordings`, `-- scrapes`, `-- queries` or `-- alerts`. Medians of many
 //! turns; each block says of how many runs a turn is.
 
 #[path = "support/allocations.rs"]
@@ -17,7 +17,9 @@ use metrics_exporter_prometheus::PrometheusBuilder;
 use tower_keep::{
     Context,
     ops::{
-        recorder::{Format, Recorder},
+        Ops,
+        alerts::Rule,
+        recorder::{Format, Recorder, RecorderBuilder},
         series::{Aggregation, Query},
     },
 };
@@ -212,16 +214,81 @@ fn queries() {
     println!("a tick with 1,000 counters and 100 histograms that have a history {time:>10.1?}");
 }
 
+fn alerts() {
+    println!("\n# 1,000 rules evaluated (aim: 5 ms)");
+    const RULES: usize = 1_000;
+    let of = |when: &str, id: usize| Rule::new(format!("{when} {id}")).when(when);
+    let one_each = |kind: &str| -> Vec<Rule> {
+        let rules = (0..RULES).map(|id| of(&format!("{kind}_{id} > 1000"), id));
+        rules.collect()
+    };
+    let cases: [(&str, Vec<Rule>); 6] = [
+        ("of a gauge each", one_each("open")),
+        ("of a counter each", one_each("orders_total")),
+        ("of the p95 of a histogram each", one_each("wait_seconds")),
+        (
+            "of one of 100 gauges of a name",
+            (0..RULES)
+                .map(|id| of(&format!("shops{{id=\"{}\"}} > 1000", id % 100), id))
+                .collect(),
+        ),
+        (
+            "of the error ratio of a route",
+            (0..RULES)
+                .map(|id| of("error_ratio{route=\"GET /7\"} > 50%", id))
+                .collect(),
+        ),
+        (
+            "of 100 alerts each, which fire",
+            (0..10).map(|id| of("shops by (id) > -1", id)).collect(),
+        ),
+    ];
+    for (name, rules) in cases {
+        let recorder = |recorder: RecorderBuilder| recorder.history_histograms(RULES);
+        let count = rules.len();
+        let ops = Ops::builder("orders")
+            .recorder(recorder)
+            .rules(rules)
+            .build()
+            .expect("valid");
+        with_local_recorder(ops.recorder(), || {
+            for second in 0..120 {
+                for id in 0..RULES {
+                    metrics::gauge!(format!("open_{id}")).set(second as f64);
+                    metrics::counter!(format!("orders_total_{id}")).increment(1);
+                    metrics::histogram!(format!("wait_seconds_{id}")).record(VALUES[id % 8]);
+                }
+                for id in 0..100 {
+                    metrics::gauge!("shops", "id" => id.to_string()).set(1.0);
+                }
+                for route in 0..20 {
+                    let labels = [
+                        ("http_request_method", "GET".to_owned()),
+                        ("http_route", format!("/{route}")),
+                    ];
+                    metrics::histogram!("http_server_request_duration_seconds", &labels)
+                        .record(0.1);
+                }
+                ops.recorder().tick(1_700_000_000 + second);
+            }
+        });
+        let active = ops.evaluate_rules();
+        let time = median(1, || _ = black_box(ops.evaluate_rules()));
+        println!("{count:>5} rules {name:<34} {time:>10.1?}   {active} active");
+    }
+}
+
 fn main() {
     let arguments: Vec<_> = std::env::args().skip(1).collect();
     // `cargo test --benches` runs it to see that it runs.
     if arguments.iter().any(|argument| argument == "--test") {
         return;
     }
-    let parts: [(&str, fn()); 3] = [
+    let parts: [(&str, fn()); 4] = [
         ("recordings", recordings),
         ("scrapes", scrapes),
         ("queries", queries),
+        ("alerts", alerts),
     ];
     let names = parts.map(|(name, _)| name);
     let is_any_named = arguments.iter().any(|name| names.contains(&&**name));

@@ -36,7 +36,7 @@ async fn panics() -> &'static str {
     panic!("this order does not exist")
 }
 
-/// What went wrong so far, grouped.
+/// Lists the faults so far, grouped.
 async fn errors() -> String {
     let groups = ErrorTracker::global().groups();
     let lines = groups.iter().map(|group| {

@@ -1,4 +1,4 @@
-//! A service with its operations console: `cargo run --example console --features ops,logging` prints the link.
+//! A service with its operations console: `cargo run --example console --features ops-logs,logging` prints the link.
 
 use axum::{Router, extract::Path, routing::get};
 use tower_keep::{

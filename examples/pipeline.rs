@@ -6,7 +6,7 @@ use std::{fmt, time::Duration};
 
 use tower_keep::{BoxError, Outcome, Pipeline, PipelineError};
 
-/// What stands for the pool and the errors of a database client such as sqlx.
+/// A stand-in for the pool and the errors of a database client such as sqlx.
 struct Pool;
 
 #[derive(Debug)]

@@ -1,4 +1,4 @@
-//! What a call costs that succeeds at once: no allocation, as far as that is possible.
+//! The cost of a call that succeeds at once: no allocation, as far as that is possible.
 
 #[path = "../benches/support/allocations.rs"]
 mod allocations;
@@ -16,8 +16,11 @@ use tower_keep::{
     breaker::KeyedBreaker,
     call::CallClock,
     chaos::{Chaos, ChaosLayer},
+    context::Trust,
     fallback::{FailedCall, Fallback, FallbackLayer},
     guard::Admit,
+    hedge::{Hedge, HedgeLayer},
+    priority::Prioritizer,
     protocol::Client,
     rate_limit::{KeyedRateLimit, RateLimit, RateLimitLayer},
     retry::{ReplayBody, Retry, RetryLayer},
@@ -68,6 +71,24 @@ fn pipeline_of_successful_work_does_not_allocate() {
         black_box(poll::finish(run.fallback_value(9))).expect("an answer");
     };
     assert_eq!(allocations(with_fallbacks), 0.0);
+}
+
+#[test]
+fn prioritizer_of_admitted_calls_does_not_allocate() {
+    let prioritizer = Prioritizer::new("costs");
+    let mut service = prioritizer.layer().any().layer(service_fn(seven));
+    assert_eq!(allocations(|| ask(&mut service)), 0.0);
+    let guard = prioritizer.by_header(Trust::always());
+    let mut request = Request::new(());
+    let value = http::HeaderValue::from_static("high;level=42");
+    request.headers_mut().insert("x-request-priority", value);
+    // The context of the call gets its priority in place.
+    request.extensions_mut().insert(Context::new_root());
+    let admit = || {
+        let permit = guard.admit(&mut request, &CallClock::default());
+        drop(black_box(permit).expect("admitted"));
+    };
+    assert_eq!(allocations(admit), 0.0);
 }
 
 /// So high that no test reaches it.
@@ -128,6 +149,54 @@ fn retry_of_any_request_does_not_allocate() {
         black_box(poll::call(&mut service, black_box(7))).expect("an answer");
     };
     assert_eq!(allocations(call), 0.0);
+}
+
+/// Hedges by the percentile, and after a fixed time.
+fn hedges() -> [Hedge; 2] {
+    let fixed = Hedge::builder("costs").delay(std::time::Duration::from_secs(1));
+    [Hedge::new("costs"), fixed.build().expect("valid settings")]
+}
+
+#[test]
+fn hedge_of_work_that_is_done_in_time_does_not_allocate() {
+    for hedge in hedges() {
+        let work = || {
+            let run = hedge.run(|_| ready(Ok::<_, std::io::Error>(7)));
+            black_box(poll::finish(run)).expect("an answer");
+        };
+        assert_eq!(allocations(work), 0.0);
+        let inner = service_fn(|n: u64| ready(Ok::<_, Infallible>(n)));
+        let mut service = HedgeLayer::any(hedge.clone()).layer(inner);
+        let call = || {
+            black_box(poll::call(&mut service, black_box(7))).expect("an answer");
+        };
+        assert_eq!(allocations(call), 0.0);
+        let pipeline = tower_keep::Pipeline::builder("costs").shared_hedge(&hedge);
+        let pipeline = pipeline.build().expect("valid settings");
+        let work = || {
+            let run = pipeline.run(|| ready(Ok::<_, std::io::Error>(7)));
+            black_box(poll::finish(run)).expect("an answer");
+        };
+        assert_eq!(allocations(work), 0.0);
+    }
+}
+
+/// What a retry costs, too: the head that is kept, a context, and the buffer of a body.
+#[test]
+fn hedge_of_a_request_costs_what_a_retry_costs() {
+    let retry = || RetryLayer::client(Retry::new("costs"));
+    for hedge in hedges() {
+        let layer = || HedgeLayer::client(hedge.clone());
+        for (method, body) in [
+            (Method::POST, "an order"),
+            (Method::GET, ""),
+            (Method::PUT, "an order"),
+        ] {
+            let of_hedge = http_hedged(layer(), method.clone(), body);
+            assert_eq!(of_hedge, http(retry(), method, body));
+        }
+        assert_eq!(http_hedged(layer(), Method::POST, "an order"), 0.0);
+    }
 }
 
 #[test]
@@ -426,11 +495,32 @@ fn request(method: Method, body: Bytes) -> Request<Full<Bytes>> {
     builder.body(Full::from(body)).expect("a request")
 }
 
-/// How many allocations the layer adds to a request that a service reads and answers.
+/// Returns how many allocations the layer adds to a request that a service reads and answers.
 fn http(layer: RetryLayer<Client>, method: Method, body: &'static str) -> f64 {
+    added_by(
+        layer.layer(service_fn(answer::<ReplayBody<Full<Bytes>>>)),
+        method,
+        body,
+    )
+}
+
+fn http_hedged(layer: HedgeLayer<Client>, method: Method, body: &'static str) -> f64 {
+    added_by(
+        layer.layer(service_fn(answer::<ReplayBody<Full<Bytes>>>)),
+        method,
+        body,
+    )
+}
+
+/// Allocations that a layer adds to a call.
+fn added_by<S, B>(mut layered: S, method: Method, body: &'static str) -> f64
+where
+    S: Service<Request<Full<Bytes>>, Response = Response<B>>,
+    B: http_body::Body + Unpin,
+    S::Error: std::fmt::Debug,
+{
     let request = || request(method.clone(), Bytes::from_static(body.as_bytes()));
     let mut bare = service_fn(answer::<Full<Bytes>>);
-    let mut layered = layer.layer(service_fn(answer::<ReplayBody<Full<Bytes>>>));
     let with = allocations(|| exchange(&mut layered, request()));
     with - allocations(|| exchange(&mut bare, request()))
 }

@@ -64,7 +64,7 @@ impl Row {
         self
     }
 
-    /// How long one call takes, on average over so many.
+    /// Returns how long one call takes, on average over so many.
     fn turn(&mut self, calls: u64) -> f64 {
         let took = match &mut *self.threads {
             [only] => {
@@ -94,8 +94,8 @@ impl Row {
         (self.nanos[self.nanos.len() / 2], self.nanos[0])
     }
 
-    /// What counts: the best turn, since on a machine that does other things as well only that one says what the work
-    /// itself costs. Of several threads the middle one: in a best turn they may not have met.
+    /// Returns the figure that counts: the best turn, since on a machine that does other things as well only that one says what
+    /// the work itself costs. Of several threads the middle one: in a best turn they may not have met.
     fn figure(&mut self) -> f64 {
         let (median, best) = self.median_and_best();
         if self.threads.len() > 1 { median } else { best }
@@ -120,7 +120,7 @@ fn together(threads: &mut [Calls], calls: u64) -> Duration {
     }
 }
 
-/// When each thread began and ended.
+/// Returns when each thread began and ended.
 fn run_at_once(threads: &mut [Calls], calls: u64) -> Vec<(Instant, Instant)> {
     let (waiting, count) = (AtomicUsize::new(0), threads.len());
     thread::scope(|scope| {

@@ -1,29 +1,14 @@
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::BTreeMap,
     fmt,
-    sync::{self, Arc, PoisonError},
+    sync::{Arc, OnceLock},
 };
 
 use super::{
-    BreakerRegistryBuilder, BreakerSettings, CircuitBreaker, CircuitBreakerBuilder,
-    config::BreakerConfig,
-    named_breaker::NamedBreaker,
-    named_settings::{MAX_NAME_LEN, NamedSettings},
-    registry_builder::BreakerFactory,
-    settings_version::next_settings_version,
-    validate::validate,
+    BreakerRegistryBuilder, BreakerSettings, CircuitBreaker, named_settings::NamedSettings,
+    registry_builder::BreakerFactory, registry_shared::RegistryShared,
 };
-use crate::{
-    call::{ConfigError, catch_hook},
-    registry::Snapshot,
-    util::{
-        append_map::OVERFLOW_LABEL,
-        sync::{
-            Mutex, MutexGuard, OnceLock,
-            thread::{self, ThreadId},
-        },
-    },
-};
+use crate::{call::ConfigError, registry::Snapshot};
 
 /// Returns the circuit breaker of that name in this process, created with the default settings if there is none.
 ///
@@ -73,21 +58,10 @@ pub fn breaker(name: &str) -> CircuitBreaker {
 /// ```
 #[derive(Clone)]
 pub struct BreakerRegistry {
-    shared: Arc<RegistryShared>,
+    pub(super) shared: Arc<RegistryShared>,
 }
 
-struct RegistryShared {
-    factory: BreakerFactory,
-    max_names: usize,
-    breakers: Mutex<HashMap<Arc<str>, NamedBreaker>>,
-    settings: Mutex<NamedSettings>,
-    /// The breaker of all names past the limit.
-    overflow: OnceLock<NamedBreaker>,
-    /// The thread that creates the overflow breaker.
-    overflow_maker: Mutex<Option<ThreadId>>,
-}
-
-static GLOBAL: sync::OnceLock<BreakerRegistry> = sync::OnceLock::new();
+static GLOBAL: OnceLock<BreakerRegistry> = OnceLock::new();
 
 impl BreakerRegistry {
     /// Creates a registry whose breakers have the default settings.
@@ -120,14 +94,7 @@ impl BreakerRegistry {
 
     pub(super) fn from_config(factory: BreakerFactory, max_names: usize) -> Self {
         BreakerRegistry {
-            shared: Arc::new(RegistryShared {
-                factory,
-                max_names,
-                breakers: Mutex::default(),
-                settings: Mutex::default(),
-                overflow: OnceLock::new(),
-                overflow_maker: Mutex::new(None),
-            }),
+            shared: Arc::new(RegistryShared::new(factory, max_names)),
         }
     }
 
@@ -154,60 +121,18 @@ impl BreakerRegistry {
 
     /// Returns the breaker of that name, created if there is none. Past the limit, returns that of all other names.
     pub fn get_or_create(&self, name: &str) -> CircuitBreaker {
-        {
-            let breakers = self.lock_breakers();
-            if let Some(named) = breakers.get(name) {
-                return named.breaker.clone();
-            }
-            let is_full = breakers.len() >= self.shared.max_names;
-            // The name of the overflow breaker must not get a second one.
-            if is_full || name.len() > MAX_NAME_LEN || name == OVERFLOW_LABEL {
-                drop(breakers);
-                return self.get_or_create_overflow();
-            }
-        }
-        // Without the lock: the factory may use the registry itself. So another thread may have been faster.
-        let (created, version) = self.create(name);
-        let mut breakers = self.lock_breakers();
-        // Another name may have taken the last room.
-        if breakers.len() >= self.shared.max_names && !breakers.contains_key(name) {
-            drop(breakers);
-            return self.get_or_create_overflow();
-        }
-        if let Some(named) = breakers.get(name) {
-            return named.breaker.clone();
-        }
-        breakers.insert(name.into(), created.clone());
-        drop(breakers);
-        self.apply_latest(&created, version);
-        created.breaker
+        self.shared.get_or_create(name)
     }
 
     /// Returns the breaker of that name, if there is one.
     pub fn get(&self, name: &str) -> Option<CircuitBreaker> {
-        if let Some(found) = self.lock_breakers().get(name) {
-            return Some(found.breaker.clone());
-        }
-        let overflow = self.shared.overflow.get();
-        let overflow = overflow.filter(|_| name == OVERFLOW_LABEL);
-        overflow.map(|named| named.breaker.clone())
+        self.shared.get(name)
     }
 
     /// Inserts a breaker that was built elsewhere, under its own name. Returns the one that had the name. Settings that
     /// were [applied](Self::apply) for the name are applied to it.
     pub fn insert(&self, breaker: CircuitBreaker) -> Option<CircuitBreaker> {
-        let name = breaker.name();
-        let own = validate(name, &breaker.settings()).expect("settings of a breaker are valid");
-        let named = NamedBreaker {
-            breaker: breaker.clone(),
-            own,
-        };
-        let before = self.lock_breakers().insert(name.into(), named);
-        // After it is inserted: settings that are applied from now on find it.
-        if let (Some(config), version) = self.settings_to_insert(name) {
-            breaker.apply_config(version, &config);
-        }
-        before.map(|named| named.breaker)
+        self.shared.insert(breaker)
     }
 
     /// Applies these settings to the breakers of these names, as [`CircuitBreaker::apply`] does to one, and remembers them for
@@ -239,40 +164,20 @@ impl BreakerRegistry {
     /// ```
     pub fn apply(&self, settings: &BTreeMap<String, BreakerSettings>) -> Result<(), ConfigError> {
         let by_name = NamedSettings::validate(settings, self.shared.max_names)?;
-        let (before, version) = {
-            let mut settings = self.lock_settings();
-            (settings.replace(by_name.clone()), settings.version)
-        };
-        // After they are remembered: a breaker that is created from now on has them.
-        for NamedBreaker { breaker, own } in self.list_named() {
-            match by_name.get(breaker.name()) {
-                Some(config) => breaker.apply_config(version, config),
-                None if before.contains_key(breaker.name()) => {
-                    breaker.apply_config(version, &own);
-                }
-                None => {}
-            }
-        }
+        self.shared.apply(by_name);
         Ok(())
     }
 
     /// Removes a breaker. Handles of it stay valid; the next use of the name creates a new one.
     pub fn remove(&self, name: &str) -> Option<CircuitBreaker> {
-        let removed = self.lock_breakers().remove(name);
+        let removed = self.shared.lock_breakers().remove(name);
         removed.map(|named| named.breaker)
     }
 
     /// Returns all breakers, ordered by name.
     pub fn list(&self) -> Vec<CircuitBreaker> {
-        let all = self.list_named().into_iter();
+        let all = self.shared.list_named().into_iter();
         all.map(|named| named.breaker).collect()
-    }
-
-    fn list_named(&self) -> Vec<NamedBreaker> {
-        let mut all: Vec<_> = self.lock_breakers().values().cloned().collect();
-        all.extend(self.shared.overflow.get().cloned());
-        all.sort_by(|a, b| a.breaker.name().cmp(b.breaker.name()));
-        all
     }
 
     /// Returns the names in order.
@@ -300,114 +205,6 @@ impl BreakerRegistry {
     /// Resets all breakers.
     pub fn reset_all(&self) {
         self.list().iter().for_each(CircuitBreaker::reset);
-    }
-
-    pub(super) fn lock_breakers(&self) -> MutexGuard<'_, HashMap<Arc<str>, NamedBreaker>> {
-        let breakers = self.shared.breakers.lock();
-        breakers.unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn lock_settings(&self) -> MutexGuard<'_, NamedSettings> {
-        let settings = self.shared.settings.lock();
-        settings.unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Returns the settings that were applied for a name, if any, and the version of all of them.
-    fn settings_of(&self, name: &str) -> (Option<BreakerConfig>, u64) {
-        let settings = self.lock_settings();
-        (settings.get(name).cloned(), settings.version)
-    }
-
-    /// Returns the settings that were applied for a name, if any, with a version that is higher than that of a breaker which
-    /// is inserted.
-    fn settings_to_insert(&self, name: &str) -> (Option<BreakerConfig>, u64) {
-        let settings = self.lock_settings();
-        // Under the lock, so that settings that are applied later have a higher one.
-        (settings.get(name).cloned(), next_settings_version())
-    }
-
-    /// Applies to a new breaker the settings of its name, if others were applied since it was created with this version.
-    fn apply_latest(&self, NamedBreaker { breaker, own }: &NamedBreaker, version: u64) {
-        let (config, latest) = self.settings_of(breaker.name());
-        if latest != version {
-            breaker.apply_config(latest, config.as_ref().unwrap_or(own));
-        }
-    }
-
-    fn get_or_create_overflow(&self) -> CircuitBreaker {
-        if let Some(overflow) = self.shared.overflow.get() {
-            return overflow.breaker.clone();
-        }
-        let maker = || {
-            let maker = self.shared.overflow_maker.lock();
-            maker.unwrap_or_else(PoisonError::into_inner)
-        };
-        let this_thread = thread::current().id();
-        // The factory of the overflow breaker may use a name past the limit itself, and must not wait for its own result.
-        if *maker() == Some(this_thread) {
-            return CircuitBreaker::new(OVERFLOW_LABEL);
-        }
-        let mut created_with = None;
-        let create = || {
-            // `get_or_init` runs one of these at a time, so the maker is this thread until it is done.
-            *maker() = Some(this_thread);
-            let (created, version) = self.create(OVERFLOW_LABEL);
-            created_with = Some(version);
-            *maker() = None;
-            created
-        };
-        let overflow = self.shared.overflow.get_or_init(create).clone();
-        // Not inside of `get_or_init`: a subscriber may ask for the breaker that is being created.
-        if let Some(version) = created_with {
-            self.apply_latest(&overflow, version);
-            self.log_overflow();
-        }
-        overflow.breaker
-    }
-
-    /// Warns once: from now on, the failures of one of these peers open the circuit of the others.
-    fn log_overflow(&self) {
-        catch_hook(|| {
-            tracing::warn!(
-                target: "tower_keep::breaker",
-                breaker = OVERFLOW_LABEL,
-                max_names = self.shared.max_names,
-                "too many circuit breaker names, further names share one breaker"
-            );
-        });
-    }
-
-    /// Creates a breaker with the settings that were applied for its name, or with its own. Returns the version of the former.
-    fn create(&self, name: &str) -> (NamedBreaker, u64) {
-        let (builder, own) = self.own_settings(name);
-        let (config, version) = self.settings_of(name);
-        let config = config.unwrap_or_else(|| own.clone());
-        let breaker = CircuitBreaker::from_config(builder, config);
-        (NamedBreaker { breaker, own }, version)
-    }
-
-    /// Returns the builder of a new breaker and its checked settings: those of the factory, or the default ones.
-    fn own_settings(&self, name: &str) -> (CircuitBreakerBuilder, BreakerConfig) {
-        let builder = catch_hook(|| (self.shared.factory)(name));
-        let checked = builder.map(|builder| {
-            let builder = builder.name(name.to_owned());
-            builder.validated().map(|config| (builder, config))
-        });
-        match checked {
-            Some(Ok(checked)) => return checked,
-            Some(Err(error)) => catch_hook(|| {
-                tracing::error!(
-                    target: "tower_keep::breaker",
-                    breaker = name,
-                    error = %error,
-                    "invalid circuit breaker settings, using defaults"
-                );
-            }),
-            None => None,
-        };
-        let builder = CircuitBreaker::builder(name.to_owned());
-        let config = builder.validated().expect("default settings are valid");
-        (builder, config)
     }
 }
 

@@ -1,5 +1,4 @@
 use std::{
-    error::Error,
     fmt,
     future::Future,
     panic::resume_unwind,
@@ -11,10 +10,7 @@ use pin_project_lite::pin_project;
 
 use super::{
     CallError, CallPermit, CircuitBreaker,
-    classify_result::{
-        ClassifyError, classify_display, classify_result, classify_std, failure_if,
-        output_or_failure,
-    },
+    classify_result::{ClassifyError, classify_result, failure_if, output_or_failure},
 };
 use crate::call::{Classification, ClassifyOutput, Outcome, catch};
 
@@ -32,20 +28,6 @@ pin_project! {
 }
 
 impl<F, E> BreakerFuture<F, E> {
-    pub(super) fn new(breaker: &CircuitBreaker, future: F) -> Self
-    where
-        E: Error + 'static,
-    {
-        BreakerFuture::with_classify_error(breaker, future, classify_std)
-    }
-
-    pub(super) fn new_display(breaker: &CircuitBreaker, future: F) -> Self
-    where
-        E: fmt::Display + 'static,
-    {
-        BreakerFuture::with_classify_error(breaker, future, classify_display)
-    }
-
     /// Makes the future of a call whose result is classified already.
     pub(crate) fn new_classified<T>(
         breaker: &CircuitBreaker,
@@ -56,11 +38,11 @@ impl<F, E> BreakerFuture<F, E> {
     where
         F: Future<Output = Result<T, E>>,
     {
-        BreakerFuture::with_classify_error(breaker, future, classify_error)
+        BreakerFuture::new(breaker, future, classify_error)
             .with_classify(move |result: &Result<T, E>| Some(classify(result)))
     }
 
-    fn with_classify_error(
+    pub(super) fn new(
         breaker: &CircuitBreaker,
         future: F,
         classify_error: ClassifyError<E>,

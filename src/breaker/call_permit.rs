@@ -4,7 +4,7 @@ use tokio::time::Instant;
 
 use super::{CircuitBreaker, permit::BreakerPermit};
 use crate::{
-    call::{CallClock, CallEnd, Cause, Classification, ClassifyOutput, Rejection, current_timeout},
+    call::{CallClock, CallEnd, Cause, Classification, ClassifyOutput, Rejection, classify_drop},
     context::TimeBudget,
 };
 
@@ -116,12 +116,7 @@ impl<B: Borrow<CircuitBreaker>> CallPermit<B> {
 
     #[cold]
     fn record_drop(&mut self) {
-        // A time limit around the call drops it as well, and is the reason then.
-        let classification = match current_timeout() {
-            Some(timeout) => timeout.classify(self.admitted_at, Instant::now),
-            None => Classification::CANCELLED,
-        };
-        self.record(classification, None, None);
+        self.record(classify_drop(self.admitted_at), None, None);
     }
 }
 

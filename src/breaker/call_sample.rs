@@ -1,6 +1,6 @@
 use std::time::Duration;
 
-use crate::call::{CallEnd, Evidence, Outcome};
+use crate::call::{CallEnd, Evidence, Outcome, is_dropping_losers};
 
 /// A call as the window counts it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -25,13 +25,10 @@ impl CallSample {
 
     /// Returns the sample of a call that has ended. `slow_call` is the time to the head from which a call is slow.
     pub(super) fn from_end(end: &CallEnd<'_>, slow_call: Option<Duration>) -> Option<Self> {
-        // The time to the head does not include the upload, so neither does that of a call without a head.
-        let without_upload = || Some(end.elapsed()?.saturating_sub(end.upload_wait));
-        let took = || end.time_to_head().or_else(without_upload);
-        let slow = slow_call.is_some_and(|limit| took().is_some_and(|took| took >= limit));
+        let slow = slow_call.is_some_and(|limit| end.peer_time().is_some_and(|took| took >= limit));
         let evidence = match end.evidence() {
             // A caller that gives up after so long was not impatient: the peer is slow, or hangs.
-            Evidence::Inconclusive if slow && is_dropped_before_head(end) => Evidence::Unhealthy,
+            Evidence::Inconclusive if slow && is_given_up_before_head(end) => Evidence::Unhealthy,
             evidence => evidence,
         };
         CallSample::new(evidence, slow)
@@ -54,8 +51,10 @@ impl CallSample {
     }
 }
 
-fn is_dropped_before_head(end: &CallEnd<'_>) -> bool {
-    end.outcome() == Outcome::Cancelled && end.status().is_none() && end.time_to_head().is_none()
+fn is_given_up_before_head(end: &CallEnd<'_>) -> bool {
+    let is_dropped = end.outcome() == Outcome::Cancelled;
+    // Nobody has lost patience with an attempt whose hedge was faster.
+    is_dropped && end.status().is_none() && end.time_to_head().is_none() && !is_dropping_losers()
 }
 
 #[cfg(test)]
@@ -66,7 +65,7 @@ mod tests {
 
     #[test]
     fn slow_call_without_evidence_counts_only_if_dropped_before_its_head() {
-        use crate::call::CallClock;
+        use crate::call::{CallClock, drop_losers};
         let start = Instant::now();
         let clock = CallClock::at(start + Duration::from_secs(2));
         let dropped = || CallEnd {
@@ -78,6 +77,7 @@ mod tests {
         let sample = |end: CallEnd<'_>| CallSample::from_end(&end, limit);
         assert_eq!(sample(dropped()), Some(CallSample::SlowFailure));
         assert_eq!(CallSample::from_end(&dropped(), None), None);
+        drop_losers(|| assert_eq!(sample(dropped()), None));
         let other_outcome = CallEnd {
             outcome: Outcome::TimedOut,
             ..dropped()

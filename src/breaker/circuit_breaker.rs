@@ -2,6 +2,8 @@ use std::{error::Error, fmt, future::Future, panic::resume_unwind, sync::Arc, ti
 
 use tokio::{sync::broadcast, time::Instant};
 
+#[cfg(feature = "balance")]
+use super::validate::validate;
 use super::{
     BreakerFuture, BreakerSettings, CallError, CallPermit, CircuitBreakerBuilder,
     call_counts::CallCounts,
@@ -90,6 +92,33 @@ impl CircuitBreaker {
         }
     }
 
+    /// Creates a breaker that is a part of another guard. It is in no registry, metric or log: all that it reports goes to the
+    /// hook of its builder.
+    #[cfg(feature = "balance")]
+    pub(crate) fn new_part(
+        builder: CircuitBreakerBuilder,
+        key: Label,
+    ) -> Result<Self, ConfigError> {
+        let config = builder.validated()?;
+        Ok(CircuitBreaker::new_keyed(
+            builder,
+            config,
+            Reporter::new_part(key),
+        ))
+    }
+
+    /// Applies settings unless later ones have been, and logs nothing: for a part of another guard, which does so once for all.
+    #[cfg(feature = "balance")]
+    pub(crate) fn apply_to_part(
+        &self,
+        version: u64,
+        settings: &BreakerSettings,
+    ) -> Result<(), ConfigError> {
+        let config = validate(self.name(), settings)?;
+        self.shared.apply(version, &config);
+        Ok(())
+    }
+
     /// Returns the name.
     pub fn name(&self) -> &str {
         self.shared.name.as_str()
@@ -156,23 +185,23 @@ impl CircuitBreaker {
     /// have timed out opens when this is called.
     pub fn state(&self) -> CircuitState {
         self.shared.expire_probes();
-        self.shared.state()
+        self.shared.core.state()
     }
 
     /// Returns the counts of the window.
     pub fn counts(&self) -> CallCounts {
-        self.shared.lock().machine.counts(Instant::now())
+        self.shared.core.lock().machine.counts(Instant::now())
     }
 
     /// Returns how many calls have failed in a row. A good head ends the row, unless its body then breaks.
     pub fn consecutive_failures(&self) -> u32 {
-        self.shared.lock().machine.consecutive_failures()
+        self.shared.core.lock().machine.consecutive_failures()
     }
 
     /// Returns how many probes wait for the head of their response, and have not timed out.
     pub fn probes_in_flight(&self) -> u32 {
         self.shared.expire_probes();
-        self.shared.lock().machine.probes_in_flight()
+        self.shared.core.lock().machine.probes_in_flight()
     }
 
     /// Returns whether every call would be rejected now.
@@ -189,25 +218,31 @@ impl CircuitBreaker {
     /// Opens the circuit until then; see [`open_for`](Self::open_for).
     pub fn open_until(&self, until: Instant) {
         let now = Instant::now();
-        self.shared.update(|machine| machine.open_until(until, now));
+        self.shared
+            .core
+            .update(|machine| machine.open_until(until, now));
     }
 
     /// Rejects every call until [`reset`](Self::reset), in [shadow mode](Self::set_shadow) too.
     pub fn force_open(&self) {
         self.shared
+            .core
             .update(|machine| machine.force_open(Instant::now()));
     }
 
     /// Admits every call, and counts none, until [`reset`](Self::reset).
     pub fn disable(&self) {
         self.shared
+            .core
             .update(|machine| machine.disable(Instant::now()));
     }
 
     /// Closes the circuit and forgets all that it has counted, whatever its state. Of a circuit that is closed already, that
     /// is no transition. While a [`Switch`](super::Switch) overrides the state, it takes effect once the switch is released.
     pub fn reset(&self) {
-        self.shared.update(|machine| machine.reset(Instant::now()));
+        self.shared
+            .core
+            .update(|machine| machine.reset(Instant::now()));
     }
 
     /// Sets shadow mode: the breaker counts and reports as ever, but rejects only what
@@ -218,14 +253,14 @@ impl CircuitBreaker {
 
     /// Returns whether shadow mode is on.
     pub fn is_shadow(&self) -> bool {
-        self.shared.is_shadow()
+        self.shared.core.is_shadow()
     }
 
     /// Subscribes to all later transitions, in order. A receiver that lags by more than 64 gets `Lagged`.
     pub fn subscribe(&self) -> broadcast::Receiver<Transition> {
-        let receiver = self.shared.reporter.subscribe();
+        let receiver = self.shared.core.reporter.subscribe();
         // A transition that was sent before, and so is missing here, is in the state that the caller reads next.
-        drop(self.shared.lock());
+        drop(self.shared.core.lock());
         receiver
     }
 
@@ -282,7 +317,7 @@ impl CircuitBreaker {
         F: Future<Output = Result<T, E>>,
         E: Error + 'static,
     {
-        BreakerFuture::new(self, future)
+        BreakerFuture::new(self, future, classify_std)
     }
 
     /// Calls a future whose error does not implement `Error`: a boxed one, anyhow's, a `String`.
@@ -304,7 +339,7 @@ impl CircuitBreaker {
         F: Future<Output = Result<T, E>>,
         E: fmt::Display + 'static,
     {
-        BreakerFuture::new_display(self, future)
+        BreakerFuture::new(self, future, classify_display)
     }
 
     /// Runs a closure that does not wait, if the circuit admits it.
@@ -406,7 +441,7 @@ impl fmt::Debug for CircuitBreaker {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("CircuitBreaker")
             .field("name", &self.shared.name)
-            .field("state", &self.shared.state())
+            .field("state", &self.shared.core.state())
             .finish_non_exhaustive()
     }
 }

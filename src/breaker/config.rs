@@ -15,7 +15,15 @@ pub(super) struct BreakerConfig {
     pub(super) probes_required: u32,
 }
 
+/// A probe whose caller stalls its upload keeps its slot for this part of the probe timeout.
+const STALL_DIVISOR: u32 = 10;
+
 impl BreakerConfig {
+    /// Returns for how long a probe keeps its slot although its caller stalls the upload.
+    pub(super) fn stall_timeout(&self) -> Duration {
+        self.settings.probe_timeout / STALL_DIVISOR
+    }
+
     pub(super) fn new_window(&self) -> Window {
         match self.settings.count_window {
             Some(calls) => Window::of_calls(calls),

@@ -19,7 +19,7 @@ impl Guard for CircuitBreaker {
     }
 
     fn ready_signals(&self, add: &mut dyn FnMut(&ReadySignal)) {
-        add(&self.shared.signal);
+        add(&self.shared.core.signal);
     }
 
     #[inline]

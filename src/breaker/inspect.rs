@@ -20,15 +20,15 @@ impl Inspect for BreakerShared {
 
     fn state(&self) -> &'static str {
         self.expire_probes();
-        BreakerShared::state(self).as_str()
+        self.core.state().as_str()
     }
 
     fn stats(&self, stats: &mut Stats) {
         // Both before the lock is taken: they take it themselves, and a recorder is user code.
-        self.report_state();
+        self.core.report_state();
         self.expire_probes();
         let now = Instant::now();
-        let locked = self.lock();
+        let locked = self.core.lock();
         let machine = &locked.machine;
         let counts = machine.counts(now);
         stats.count("calls", counts.calls);
@@ -40,7 +40,7 @@ impl Inspect for BreakerShared {
         }
         stats.count("consecutive_failures", machine.consecutive_failures());
         stats.count("probes_in_flight", machine.probes_in_flight());
-        stats.count("rejected", self.reporter.rejected());
+        stats.count("rejected", self.core.reporter.rejected());
         stats.count("transitions", machine.transitions());
         let open_for = match (machine.state(), machine.rejects(now)) {
             (CircuitState::Open, Rejects::AllUntil(until)) => {
@@ -51,7 +51,7 @@ impl Inspect for BreakerShared {
         stats.seconds("open_for_seconds", open_for);
         stats.text("reason", locked.open_reason.map(TransitionReason::as_str));
         stats.text("last_error", locked.last_error.as_ref());
-        stats.text("mode", Some(mode(self.is_shadow())));
+        stats.text("mode", Some(mode(self.core.is_shadow())));
     }
 
     fn actions(&self) -> &'static [GuardAction] {
@@ -60,9 +60,11 @@ impl Inspect for BreakerShared {
 
     fn act(&self, action: GuardAction) {
         match action {
-            GuardAction::ForceOpen => self.update(|machine| machine.force_open(Instant::now())),
-            GuardAction::Disable => self.update(|machine| machine.disable(Instant::now())),
-            GuardAction::Reset => self.update(|machine| machine.reset(Instant::now())),
+            GuardAction::ForceOpen => self
+                .core
+                .update(|machine| machine.force_open(Instant::now())),
+            GuardAction::Disable => self.core.update(|machine| machine.disable(Instant::now())),
+            GuardAction::Reset => self.core.update(|machine| machine.reset(Instant::now())),
             GuardAction::ShadowOn => self.set_shadow(true),
             GuardAction::ShadowOff => self.set_shadow(false),
             // A breaker is on unless it is disabled.

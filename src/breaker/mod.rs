@@ -38,7 +38,7 @@
 //! | the caller's request body failed, broke off or stalled | client error | inconclusive |
 //! | hyper: the peer closed the connection while it was still sent the request's body, as a peer does that refuses the upload | failure | inconclusive |
 //! | a deadline that the caller chose expired first | timed out | inconclusive |
-//! | dropped before the head | cancelled | inconclusive; unhealthy once it lasted the [slow limit](CircuitBreakerBuilder::slow_call) |
+//! | dropped before the head | cancelled | inconclusive; unhealthy once it lasted the [slow limit](CircuitBreakerBuilder::slow_call), unless a [hedge](crate::hedge) was faster |
 //! | rejected by a guard of this process, at any depth | rejected | inconclusive |
 //!
 //! Whatever a remote caller controls - its upload, deadline or patience - is never held against a peer that others share.
@@ -175,6 +175,7 @@ mod call_sample;
 mod circuit_breaker;
 pub(crate) mod classify_result;
 mod config;
+mod core;
 mod error_text;
 mod fast_path;
 mod guard;
@@ -185,19 +186,18 @@ mod keyed_readiness;
 mod locked;
 #[cfg(all(test, tower_keep_loom))]
 mod loom_tests;
-mod named_breaker;
 mod named_settings;
 mod operator_settings;
 mod pending_successes;
 mod permit;
 mod registry_builder;
+mod registry_shared;
 mod report;
 mod retry_after;
 mod settings;
 mod settings_log;
 mod settings_version;
 mod shared;
-mod shared_duration;
 mod state;
 mod state_counts;
 mod state_machine;
@@ -220,6 +220,8 @@ pub use circuit_breaker::CircuitBreaker;
 pub use keyed::{KeyedBreaker, KeyedBreakerBuilder, KeyedGuard};
 pub use registry_builder::BreakerRegistryBuilder;
 pub use settings::BreakerSettings;
+#[cfg(feature = "balance")]
+pub(crate) use settings_version::next_settings_version;
 pub use state::CircuitState;
 pub use switch::{Switch, SwitchMode};
 pub use transition::{Transition, TransitionReason};

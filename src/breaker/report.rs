@@ -20,6 +20,7 @@ use crate::{
     call::{Label, catch_hook},
     registry::{self, GuardTransition},
     util::{
+        event::warn_or_info,
         recorder::RecorderKind,
         sync::{OnceLock, atomic::AtomicUsize},
     },
@@ -49,7 +50,8 @@ pub(super) fn send(subscribers: &Subscribers, transition: &Transition) {
 pub(super) struct Reporter {
     /// The key, if the breaker is that of one key: it then shares its metrics with those of other keys.
     key: Option<Label>,
-    metrics: Arc<BreakerMetrics>,
+    /// `None` if the breaker is a part of another guard, which reports by its hook: then the hook is all that is called.
+    metrics: Option<Arc<BreakerMetrics>>,
     /// The index of the state in which the metrics count the breaker. Changes under their lock.
     counted_state: AtomicUsize,
     subscribers: Subscribers,
@@ -60,14 +62,20 @@ pub(super) struct Reporter {
 
 impl Reporter {
     pub(super) fn new(name: &Label) -> Self {
-        Reporter::with_metrics(BreakerMetrics::new(name), None)
+        Reporter::with_metrics(Some(BreakerMetrics::new(name)), None)
     }
 
     pub(super) fn new_keyed(metrics: &Arc<BreakerMetrics>, key: Label) -> Self {
-        Reporter::with_metrics(metrics.clone(), Some(key))
+        Reporter::with_metrics(Some(metrics.clone()), Some(key))
     }
 
-    fn with_metrics(metrics: Arc<BreakerMetrics>, key: Option<Label>) -> Self {
+    /// Returns the reporter of a breaker that is a part of another guard.
+    #[cfg(feature = "balance")]
+    pub(super) fn new_part(key: Label) -> Self {
+        Reporter::with_metrics(None, Some(key))
+    }
+
+    fn with_metrics(metrics: Option<Arc<BreakerMetrics>>, key: Option<Label>) -> Self {
         Reporter {
             key,
             metrics,
@@ -98,34 +106,45 @@ impl Reporter {
     /// Reports a transition to everything that follows the breaker. A recorder or subscriber that panics is counted, and
     /// changes nothing.
     pub(super) fn report(&self, transition: &Transition) {
-        // Subscribers last: whoever subscribes too late for a transition finds it in the counts.
-        catch_hook(|| count_transition(transition));
-        self.set_counted_state(transition.to);
-        self.metrics.wake_if_rejecting(transition);
-        catch_hook(|| log_transition(transition));
-        send(&self.subscribers, transition);
-        send(self.metrics.subscribers(), transition);
-        registry::publish(|| guard_transition(transition));
+        if let Some(metrics) = &self.metrics {
+            self.report_to(metrics, transition);
+        }
         if let Some(hook) = &self.hook {
             hook.call(transition);
         }
     }
 
+    fn report_to(&self, metrics: &BreakerMetrics, transition: &Transition) {
+        // Subscribers last: whoever subscribes too late for a transition finds it in the counts.
+        catch_hook(|| count_transition(transition));
+        self.set_counted_state(transition.to);
+        metrics.wake_if_rejecting(transition);
+        catch_hook(|| log_transition(transition));
+        send(&self.subscribers, transition);
+        send(metrics.subscribers(), transition);
+        registry::publish(|| guard_transition(transition));
+    }
+
     pub(super) fn set_counted_state(&self, state: CircuitState) {
-        self.metrics.transition(&self.counted_state, state);
+        if let Some(metrics) = &self.metrics {
+            metrics.transition(&self.counted_state, state);
+        }
     }
 
     /// Counts a new breaker in its state. That of a key is counted once the key is [inserted](Self::add).
     pub(super) fn register(&self, state: CircuitState) {
-        match self.key {
-            None => self.metrics.add(&self.counted_state, || state),
-            Some(_) => self.metrics.report_state(),
+        match (&self.metrics, &self.key) {
+            (Some(metrics), None) => metrics.add(&self.counted_state, || state),
+            (Some(metrics), Some(_)) => metrics.report_state(),
+            (None, _) => {}
         }
     }
 
     /// Counts the breaker of a key from now on.
     pub(super) fn add(&self, state: impl FnOnce() -> CircuitState) {
-        self.metrics.add(&self.counted_state, state);
+        if let Some(metrics) = &self.metrics {
+            metrics.add(&self.counted_state, state);
+        }
     }
 
     /// Reports the state to a recorder that was installed after the breaker was built. Cheap enough for every call.
@@ -145,18 +164,24 @@ impl Reporter {
 
     #[cold]
     fn report_state_to(&self, recorder: RecorderKind) {
-        self.metrics.report_state();
+        if let Some(metrics) = &self.metrics {
+            metrics.report_state();
+        }
         // Only that of the global recorder is remembered: a process has one, and keeps it.
         let is_global = recorder == RecorderKind::Global;
         self.is_state_reported.store(is_global, Ordering::Relaxed);
     }
 
     pub(super) fn rejected(&self) -> u64 {
-        self.metrics.rejected()
+        self.metrics
+            .as_ref()
+            .map_or(0, |metrics| metrics.rejected())
     }
 
     pub(super) fn count_rejection(&self, breaker: &Label) {
-        self.metrics.count_rejection(breaker);
+        if let Some(metrics) = &self.metrics {
+            metrics.count_rejection(breaker);
+        }
     }
 }
 
@@ -171,6 +196,7 @@ fn guard_transition(transition: &Transition) -> GuardTransition {
         key: transition.key.clone(),
         from: transition.from.as_str(),
         to: transition.to.as_str(),
+        limits: None,
         reason: transition.reason.as_str(),
         last_error: transition.last_error.clone(),
         shadow: transition.shadow,
@@ -188,37 +214,27 @@ fn count_transition(transition: &Transition) {
     .increment(1);
 }
 
-/// Logs one line; a macro since the level of an event is part of its static description.
-macro_rules! log_at {
-    ($level:expr, $transition:ident) => {
-        tracing::event!(
-            target: "tower_keep::breaker",
-            $level,
-            breaker = $transition.breaker.as_str(),
-            key = $transition.key.as_ref().map(Label::as_str),
-            number = $transition.number,
-            from = $transition.from.as_str(),
-            to = $transition.to.as_str(),
-            reason = $transition.reason.as_str(),
-            last_error = $transition.last_error.as_ref().map(Label::as_str),
-            open_for_ms = $transition.open_for.map(|time| time.as_millis() as u64),
-            calls = $transition.counts.calls,
-            failures = $transition.counts.failures,
-            slow = $transition.counts.slow,
-            shadow = $transition.shadow,
-            "circuit breaker changed its state"
-        )
-    };
-}
-
-/// Logs as a warning what needs attention: calls are rejected, or the peer is not protected any more.
+/// Logs a transition; as a warning what needs attention: calls are rejected, or the peer is not protected any more.
 fn log_transition(transition: &Transition) {
-    match transition.to {
-        CircuitState::Open | CircuitState::ForcedOpen | CircuitState::Disabled => {
-            log_at!(tracing::Level::WARN, transition);
-        }
-        CircuitState::Closed | CircuitState::HalfOpen => {
-            log_at!(tracing::Level::INFO, transition);
-        }
-    }
+    let needs_attention = match transition.to {
+        CircuitState::Open | CircuitState::ForcedOpen | CircuitState::Disabled => true,
+        CircuitState::Closed | CircuitState::HalfOpen => false,
+    };
+    warn_or_info!(
+        needs_attention,
+        target: "tower_keep::breaker",
+        breaker = transition.breaker.as_str(),
+        key = transition.key.as_ref().map(Label::as_str),
+        number = transition.number,
+        from = transition.from.as_str(),
+        to = transition.to.as_str(),
+        reason = transition.reason.as_str(),
+        last_error = transition.last_error.as_ref().map(Label::as_str),
+        open_for_ms = transition.open_for.map(|time| time.as_millis() as u64),
+        calls = transition.counts.calls,
+        failures = transition.counts.failures,
+        slow = transition.counts.slow,
+        shadow = transition.shadow,
+        "circuit breaker changed its state"
+    );
 }

@@ -1,8 +1,8 @@
 use std::time::{Duration, SystemTime};
 
-use super::{head_rule::HeadRule, shared_duration::SharedDuration};
+use super::head_rule::HeadRule;
 use crate::{
-    call::{CallEnd, Outcome},
+    call::{CallEnd, Outcome, SharedDuration},
     guard::Head,
     retry_after::{RetryAfter, retry_after_of},
 };

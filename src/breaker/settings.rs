@@ -157,7 +157,7 @@ impl BreakerSettings {
     }
 
     /// Returns what differs from these settings in others.
-    pub(super) fn changes(&self, to: &BreakerSettings) -> SettingChanges {
+    pub(crate) fn changes(&self, to: &BreakerSettings) -> SettingChanges {
         // Names every field, so that a new one is not forgotten.
         let BreakerSettings {
             time_window,

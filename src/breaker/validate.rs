@@ -3,7 +3,7 @@
 use std::{fmt, time::Duration};
 
 use super::{config::BreakerConfig, settings::BreakerSettings};
-use crate::call::{ConfigError, check_fraction};
+use crate::call::{ConfigError, check_fraction, check_range, fraction_hint};
 
 /// The minimum of Hystrix: a rate of fewer calls says little.
 const DEFAULT_MIN_CALLS: u32 = 20;
@@ -146,9 +146,7 @@ fn validate_open_backoff(name: &str, settings: &BreakerSettings) -> Result<Durat
 /// Returns how many probes must succeed.
 fn validate_probes(name: &str, settings: &BreakerSettings) -> Result<u32, ConfigError> {
     let (probes, ratio) = (settings.probes, settings.probe_success_ratio);
-    if !(1..=MAX_PROBES).contains(&probes) {
-        return Err(invalid(name, "probes", probes, "1 to 1000"));
-    }
+    check_range(&component(name), "probes", probes, 1..=MAX_PROBES)?;
     // Divided, not multiplied: 0.07 of 100 probes is more than 7 in floating point.
     let reaches_ratio = |successes: &u32| f64::from(*successes) / f64::from(probes) >= ratio;
     Ok((1..=probes).find(reaches_ratio).unwrap_or(probes))
@@ -158,13 +156,7 @@ fn check_positive_fraction(name: &str, field: &'static str, rate: f64) -> Result
     if rate > 0.0 && rate <= 1.0 {
         return Ok(());
     }
-    // Looks like a percentage.
-    let hint = if rate > 1.0 && rate <= 100.0 {
-        format!(" (a fraction; did you mean {}?)", rate / 100.0)
-    } else {
-        " (a fraction)".to_owned()
-    };
-    let expected = format!("above 0 and at most 1{hint}");
+    let expected = format!("above 0 and at most 1{}", fraction_hint(rate));
     Err(invalid(name, field, rate, expected))
 }
 

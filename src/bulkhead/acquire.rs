@@ -11,7 +11,7 @@ use super::{
     shared::WaiterKind,
     waiter::{Waiter, Waiting},
 };
-use crate::{call::Rejection, util::poll::POLLED_AFTER_COMPLETION};
+use crate::{call::Rejection, context::current_quantile, util::poll::POLLED_AFTER_COMPLETION};
 
 /// The future of a permit; made by [`Bulkhead::acquire`].
 #[must_use = "futures do nothing unless polled"]
@@ -42,7 +42,8 @@ impl AcquireFuture {
             return Waiting::Granted(shared.permit());
         }
         let deadline = work_deadline();
-        Waiter::start(shared, WaiterKind::Call { deadline })
+        let quantile = current_quantile();
+        Waiter::start(shared, WaiterKind::Call { deadline, quantile })
     }
 }
 

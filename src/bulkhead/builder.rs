@@ -1,13 +1,17 @@
-use std::time::Duration;
+use std::{fmt, sync::Arc, time::Duration};
 
-use super::{Bulkhead, BulkheadSettings, QueueOrder};
-use crate::call::{ConfigError, Label};
+use super::{Bulkhead, BulkheadSettings, QueueOrder, adaptive_limit::StartAlgorithm};
+use crate::{
+    adaptive::{AdaptiveSettings, Limit},
+    call::{ConfigError, Label},
+};
 
 /// Builder of a [`Bulkhead`]; made by [`Bulkhead::builder`].
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct BulkheadBuilder {
     name: Label,
     settings: BulkheadSettings,
+    algorithm: Option<StartAlgorithm>,
 }
 
 impl BulkheadBuilder {
@@ -15,6 +19,7 @@ impl BulkheadBuilder {
         BulkheadBuilder {
             name,
             settings: BulkheadSettings::default(),
+            algorithm: None,
         }
     }
 
@@ -99,6 +104,49 @@ impl BulkheadBuilder {
         self
     }
 
+    /// Has the limit adapt itself to what the peer can take, beginning at [`limit`](Self::limit): see [`adaptive`](crate::adaptive).
+    /// Default: off, so that the limit is what it was set to.
+    ///
+    /// ```
+    /// use tower_keep::{Bulkhead, adaptive::AdaptiveSettings};
+    ///
+    /// let ledger = Bulkhead::builder("ledger").adaptive(AdaptiveSettings::default()).build()?;
+    /// assert_eq!(ledger.limit(), 25);
+    /// # Ok::<_, tower_keep::ConfigError>(())
+    /// ```
+    #[must_use]
+    pub fn adaptive(mut self, settings: impl Into<Option<AdaptiveSettings>>) -> Self {
+        self.settings.adaptive = settings.into();
+        self
+    }
+
+    /// Has the limit adapt itself by an algorithm of the application. It is started anew when settings are applied that change
+    /// how the limit adapts. Without [`adaptive`](Self::adaptive), the bounds are the defaults.
+    ///
+    /// ```
+    /// use tower_keep::{Bulkhead, adaptive::{Limit, Window}};
+    ///
+    /// /// Twice as many as were needed.
+    /// #[derive(Debug)]
+    /// struct Double;
+    ///
+    /// impl Limit for Double {
+    ///     fn update(&mut self, _limit: f64, window: &Window) -> f64 {
+    ///         f64::from(window.max_in_flight) * 2.0
+    ///     }
+    /// }
+    ///
+    /// let ledger = Bulkhead::builder("ledger").algorithm(|| Double).build()?;
+    /// # let _ = ledger;
+    /// # Ok::<_, tower_keep::ConfigError>(())
+    /// ```
+    #[must_use]
+    pub fn algorithm<L: Limit>(mut self, start: impl Fn() -> L + Send + Sync + 'static) -> Self {
+        self.settings.adaptive.get_or_insert_default();
+        self.algorithm = Some(Arc::new(move || Box::new(start())));
+        self
+    }
+
     /// Sets all settings that a file may have.
     #[must_use]
     pub fn settings(mut self, settings: &BulkheadSettings) -> Self {
@@ -113,6 +161,19 @@ impl BulkheadBuilder {
     /// Returns an error that names the first setting that is invalid.
     pub fn build(self) -> Result<Bulkhead, ConfigError> {
         self.settings.check(self.name.as_str())?;
-        Ok(Bulkhead::from_settings(self.name, self.settings))
+        Ok(Bulkhead::from_settings(
+            self.name,
+            self.settings,
+            self.algorithm,
+        ))
+    }
+}
+
+impl fmt::Debug for BulkheadBuilder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("BulkheadBuilder")
+            .field("name", &self.name)
+            .field("settings", &self.settings)
+            .finish_non_exhaustive()
     }
 }

@@ -1,5 +1,4 @@
 use std::{
-    error::Error,
     fmt,
     future::Future,
     panic::resume_unwind,
@@ -13,9 +12,9 @@ use super::{AcquireFuture, Bulkhead, BulkheadPermit};
 use crate::{
     breaker::{
         CallError,
-        classify_result::{ClassifyError, classify_display, classify_result, classify_std},
+        classify_result::{ClassifyError, classify_result},
     },
-    call::{Evidence, catch},
+    call::{Classification, catch},
 };
 
 pin_project! {
@@ -32,25 +31,7 @@ pin_project! {
 }
 
 impl<F, E> BulkheadFuture<F, E> {
-    pub(super) fn new(bulkhead: &Bulkhead, future: F) -> Self
-    where
-        E: Error + 'static,
-    {
-        BulkheadFuture::with_classify_error(bulkhead, future, classify_std)
-    }
-
-    pub(super) fn new_display(bulkhead: &Bulkhead, future: F) -> Self
-    where
-        E: fmt::Display + 'static,
-    {
-        BulkheadFuture::with_classify_error(bulkhead, future, classify_display)
-    }
-
-    pub(crate) fn with_classify_error(
-        bulkhead: &Bulkhead,
-        future: F,
-        classify_error: ClassifyError<E>,
-    ) -> Self {
+    pub(crate) fn new(bulkhead: &Bulkhead, future: F, classify_error: ClassifyError<E>) -> Self {
         BulkheadFuture {
             future,
             permit: None,
@@ -81,12 +62,12 @@ where
             Ok(polled) => {
                 let result = ready!(polled);
                 let (classification, ..) = classify_result(&result, *this.classify_error, None);
-                permit.record(classification.evidence);
+                permit.record(classification);
                 Poll::Ready(result.map_err(CallError::Failed))
             }
             Err(payload) => {
                 // Before the panic goes on: the drop of the permit would complete the call as cancelled.
-                permit.record(Evidence::Unhealthy);
+                permit.record(Classification::PANICKED);
                 resume_unwind(payload)
             }
         }

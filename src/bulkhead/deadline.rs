@@ -1,9 +1,9 @@
-//! The deadline of a wait: before the caller stops waiting, and before a time limit around the call elapses.
+//! The deadline and the priority of a wait: before the caller stops waiting, and before a time limit around the call elapses.
 
 use tokio::time::Instant;
 
 use crate::{
-    context::{Context, deadline, min_some},
+    context::{CallPriority, Context, current_quantile, deadline, min_some},
     protocol::{CallState, ReadRequest},
 };
 
@@ -25,4 +25,16 @@ where
     let requested = protocol.read(request).time_limit();
     let requested = requested.and_then(|time| Instant::now().checked_add(time));
     min_some(around, min_some(context, requested))
+}
+
+/// Returns where the priority of the call of a request stands: by the prioritizer around it, or, in a task of another call, by the
+/// context that the request carries.
+pub(super) fn request_quantile<P, Req>(request: &mut Req) -> Option<f32>
+where
+    P: ReadRequest<Req>,
+{
+    current_quantile().or_else(|| {
+        let priority = P::extensions(request)?.get::<Context>()?.priority()?;
+        Some(CallPriority::uncompared(priority).quantile)
+    })
 }

@@ -1,5 +1,6 @@
 use super::{Bulkhead, permit::SlotPermit, run_result::RunResult};
 use crate::{
+    adaptive::LimitSample,
     call::{CallClock, CallEnd, Rejection},
     guard::{Admit, Guard, Head, ReadySignal, Rejects},
 };
@@ -27,9 +28,11 @@ impl Guard for Bulkhead {
 
     #[inline]
     fn on_head(&self, permit: &mut SlotPermit, head: &mut Head<'_>) {
-        if permit.until_head {
+        if permit.until_head || permit.is_adaptive {
             // Read here, so that what comes after the head does not count.
             head.clock.now();
+        }
+        if permit.until_head {
             let held_for = head.elapsed().unwrap_or_default();
             self.shared.release(permit, held_for);
         }
@@ -38,6 +41,11 @@ impl Guard for Bulkhead {
     #[inline]
     fn on_end(&self, permit: SlotPermit, end: &CallEnd<'_>) {
         let elapsed = end.elapsed().unwrap_or_default();
+        if permit.is_adaptive {
+            let time = end.peer_time().unwrap_or(elapsed);
+            let sample = LimitSample::new(end.outcome(), end.evidence(), time);
+            self.shared.adapt(&permit, sample, end.now());
+        }
         let result = RunResult::from_evidence(end.evidence());
         self.shared.complete(permit, result, elapsed);
     }

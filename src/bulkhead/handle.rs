@@ -2,9 +2,10 @@ use std::{error::Error, fmt, future::Future, sync::Arc};
 
 use super::{
     AcquireFuture, BulkheadBuilder, BulkheadFuture, BulkheadLayerBuilder, BulkheadPermit,
-    BulkheadSettings, BulkheadStats, shared::BulkheadShared,
+    BulkheadSettings, BulkheadStats, adaptive_limit::StartAlgorithm, shared::BulkheadShared,
 };
 use crate::{
+    breaker::classify_result::{classify_display, classify_std},
     call::{ConfigError, Label, Rejection},
     registry,
 };
@@ -25,7 +26,7 @@ impl Bulkhead {
     /// assert_eq!((reports.limit(), reports.in_flight()), (25, 0));
     /// ```
     pub fn new(name: impl Into<Label>) -> Self {
-        Bulkhead::from_settings(name.into(), BulkheadSettings::default())
+        Bulkhead::from_settings(name.into(), BulkheadSettings::default(), None)
     }
 
     /// Returns a builder with the default settings.
@@ -42,8 +43,12 @@ impl Bulkhead {
     }
 
     /// Creates a bulkhead from checked settings.
-    pub(super) fn from_settings(name: Label, settings: BulkheadSettings) -> Self {
-        let shared = BulkheadShared::new(name, settings);
+    pub(super) fn from_settings(
+        name: Label,
+        settings: BulkheadSettings,
+        algorithm: Option<StartAlgorithm>,
+    ) -> Self {
+        let shared = BulkheadShared::new(name, settings, algorithm);
         registry::register(&shared);
         Bulkhead { shared }
     }
@@ -53,7 +58,7 @@ impl Bulkhead {
         self.shared.name().as_str()
     }
 
-    /// Returns the number of calls that may be in flight at once.
+    /// Returns the number of calls that may be in flight at once: now, if the limit adapts itself.
     pub fn limit(&self) -> u32 {
         self.shared.limit()
     }
@@ -102,6 +107,7 @@ impl Bulkhead {
     /// | `queue_limit`, `wait_limit` | the next call. Those that wait already do so by the settings of before |
     /// | `queue_order` | the next slot that becomes free |
     /// | `until_head` | the next call |
+    /// | `adaptive` | the next call. The algorithm starts anew, from the limit of now within the new bounds |
     ///
     /// # Errors
     ///
@@ -217,7 +223,7 @@ impl Bulkhead {
         F: Future<Output = Result<T, E>>,
         E: Error + 'static,
     {
-        BulkheadFuture::new(self, future)
+        BulkheadFuture::new(self, future, classify_std)
     }
 
     /// Calls a future whose error does not implement `Error`: a boxed one, anyhow's, a `String`.
@@ -236,7 +242,7 @@ impl Bulkhead {
         F: Future<Output = Result<T, E>>,
         E: fmt::Display + 'static,
     {
-        BulkheadFuture::new_display(self, future)
+        BulkheadFuture::new(self, future, classify_display)
     }
 }
 

@@ -3,7 +3,10 @@ use std::{fmt, sync::Arc, time::Duration};
 use tokio::time::Instant;
 
 use super::{permit::SlotPermit, run_result::RunResult, shared::BulkheadShared};
-use crate::call::{Classification, ClassifyOutput, Evidence, current_timeout};
+use crate::{
+    adaptive::LimitSample,
+    call::{Classification, ClassifyOutput, classify_drop},
+};
 
 /// The slot of one call, which is given back when the permit is completed or dropped; made by
 /// [`Bulkhead::try_acquire`](super::Bulkhead::try_acquire).
@@ -42,7 +45,7 @@ impl BulkheadPermit {
     pub fn complete(mut self, result: impl Into<ClassifyOutput>) {
         let result = result.into();
         let classification = result.resolve(result.outcome().into(), false);
-        self.record(classification.evidence);
+        self.record(classification);
     }
 
     /// Returns for how long the call has had its slot.
@@ -51,22 +54,28 @@ impl BulkheadPermit {
     }
 
     #[inline]
-    pub(super) fn record(&mut self, evidence: Evidence) {
+    pub(super) fn record(&mut self, classification: Classification) {
+        let Classification {
+            outcome, evidence, ..
+        } = classification;
         if let Some(permit) = self.permit.take() {
             let (result, elapsed) = (RunResult::from_evidence(evidence), self.elapsed());
+            if permit.is_adaptive {
+                let sample = LimitSample::new(outcome, evidence, elapsed);
+                self.shared
+                    .adapt(&permit, sample, self.admitted_at + elapsed);
+            }
             self.shared.complete(permit, result, elapsed);
         }
     }
 
     #[cold]
     fn record_drop(&mut self) {
-        let classification = match current_timeout() {
-            _ if std::thread::panicking() => Classification::PANICKED,
-            // A time limit around the call drops it as well, and is the reason then.
-            Some(timeout) => timeout.classify(Some(self.admitted_at), Instant::now),
-            None => Classification::CANCELLED,
+        let classification = match std::thread::panicking() {
+            true => Classification::PANICKED,
+            false => classify_drop(Some(self.admitted_at)),
         };
-        self.record(classification.evidence);
+        self.record(classification);
     }
 }
 

@@ -22,11 +22,7 @@ impl Inspect for BulkheadShared {
     }
 
     fn state(&self) -> &'static str {
-        if self.slots().load().is_open() {
-            "available"
-        } else {
-            "full"
-        }
+        self.slots().load().state()
     }
 
     fn stats(&self, stats: &mut Stats) {
@@ -51,7 +47,7 @@ impl Inspect for BulkheadShared {
     fn settings(&self) -> Vec<Setting> {
         let settings = BulkheadShared::settings(self);
         let (limit, queue_limit) = (settings.limit, settings.queue_limit);
-        vec![
+        let mut list = vec![
             Setting::count("limit", limit, 1..=MAX_LIMIT),
             Setting::count("queue_limit", queue_limit, 0..=MAX_LIMIT),
             Setting::seconds(
@@ -60,7 +56,16 @@ impl Inspect for BulkheadShared {
                 MIN_WAIT..=MAX_WAIT,
             )
             .or_off(),
-        ]
+        ];
+        if let Some(adaptive) = &settings.adaptive {
+            list.push(Setting::count("adaptive_min", adaptive.min, 1..=limit));
+            list.push(Setting::count(
+                "adaptive_max",
+                adaptive.max,
+                limit..=MAX_LIMIT,
+            ));
+        }
+        list
     }
 
     fn set(&self, setting: &str, value: Option<f64>) -> Result<(), ConfigError> {
@@ -68,6 +73,12 @@ impl Inspect for BulkheadShared {
         match (setting, value) {
             ("limit", Some(calls)) => settings.limit = calls as u32,
             ("queue_limit", Some(calls)) => settings.queue_limit = calls as u32,
+            ("adaptive_min", Some(calls)) => {
+                settings.adaptive.get_or_insert_default().min = calls as u32;
+            }
+            ("adaptive_max", Some(calls)) => {
+                settings.adaptive.get_or_insert_default().max = calls as u32;
+            }
             ("wait_limit_seconds", time) => settings.wait_limit = time.map(Duration::from_secs_f64),
             _ => return Ok(()),
         }

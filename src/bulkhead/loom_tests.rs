@@ -24,6 +24,12 @@ fn takes(slots: &Slots) -> bool {
     slots.try_take() != Taken::None
 }
 
+/// A call without a deadline and without a priority.
+const CALL: WaiterKind = WaiterKind::Call {
+    deadline: None,
+    quantile: None,
+};
+
 #[test]
 fn slots_are_never_more_than_the_limit_and_each_sees_the_work_of_the_one_before() {
     model(|| {
@@ -99,7 +105,7 @@ fn bulkhead(limit: u32) -> Arc<BulkheadShared> {
         wait_limit: None,
         ..BulkheadSettings::default()
     };
-    BulkheadShared::new("model".into(), settings)
+    BulkheadShared::new("model".into(), settings, None)
 }
 
 /// Waits for a slot as a call does; returns whether it has one, and leaves the queue otherwise.
@@ -107,7 +113,7 @@ fn takes_slot(shared: &BulkheadShared) -> bool {
     if shared.take_slot() {
         return true;
     }
-    match shared.join_queue(WaiterKind::Call { deadline: None }) {
+    match shared.join_queue(CALL) {
         Joined::Granted => true,
         Joined::Rejected(reason) => panic!("{reason:?}"),
         Joined::Waits(ticket, _) => match shared.poll_queue(&ticket, Waker::noop()) {
@@ -126,7 +132,7 @@ fn slot_that_is_given_back_is_found_by_one_that_joins_or_waits() {
             let shared = shared.clone();
             move || shared.free_slot()
         });
-        let joined = shared.join_queue(WaiterKind::Call { deadline: None });
+        let joined = shared.join_queue(CALL);
         other.join().expect("no panic");
         let is_granted = match joined {
             Joined::Granted => true,
@@ -179,7 +185,7 @@ fn limit_that_grows_gives_its_slot_to_the_one_that_waits() {
                 shared.apply(&settings);
             }
         });
-        let joined = shared.join_queue(WaiterKind::Call { deadline: None });
+        let joined = shared.join_queue(CALL);
         other.join().expect("no panic");
         match joined {
             Joined::Granted => {}

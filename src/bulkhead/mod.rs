@@ -31,13 +31,23 @@
 //! | has waited for the [wait limit](BulkheadBuilder::wait_limit) | is rejected: `wait_limit` |
 //! | would wait past its deadline, be it the caller's, one that came with the request, or a time limit around the call | is rejected at that moment, before a timeout is reported: `deadline` |
 //! | can hardly get its turn in that time | is rejected at once, with the same reason: if it would take twice as long by the mean time of the latest calls and the number of calls before it |
-//! | comes while the queue is full | is rejected: `queue_full`; with [`QueueOrder::Lifo`] it takes the place of the oldest, which is rejected: `displaced` |
+//! | comes while the queue is full | is rejected: `queue_full`; with [`QueueOrder::Lifo`] it takes the place of the oldest, which is rejected: `displaced`; with [`QueueOrder::Priority`] that of the one of the lowest priority, if its own is higher |
 //! | is dropped | leaves the queue; a slot that it has been given goes to the next one |
 //!
 //! A call waits inside of its future, and takes nothing of the wrapped service meanwhile. With
 //! [`back_pressure`](BulkheadLayer::back_pressure), handles wait in `poll_ready` instead. As one guard among others, in a pair of
 //! guards, a bulkhead never lets calls wait: there, [`GuardLayer::back_pressure`](crate::GuardLayer::back_pressure) has handles
 //! wait until a slot is free, without an order and without a reservation.
+//!
+//! # On a server
+//!
+//! A slot is held until the body of the response is sent, so a caller that reads slowly holds one for as long as it likes, and a
+//! few of them hold all. Against that:
+//!
+//! - [`until_head`](BulkheadBuilder::until_head), if the work is done with the head;
+//! - a time limit for the body, [`body_total`](crate::timeout::TimeoutLayer::body_total). It looks at the clock when the body is
+//!   polled: to end a connection whose peer reads nothing at all is up to the server;
+//! - further out a [rate limit for each caller](crate::rate_limit::KeyedRateLimit), so that one caller does not get all slots.
 //!
 //! # Statistics
 //!
@@ -148,6 +158,7 @@
 //! ```
 
 mod acquire;
+mod adaptive_limit;
 mod builder;
 mod call;
 mod counts;
@@ -163,6 +174,7 @@ mod layer;
 mod loom_tests;
 mod metrics;
 mod permit;
+mod priority_order;
 mod queue;
 mod queue_order;
 #[cfg(all(test, not(tower_keep_loom)))]

@@ -4,7 +4,10 @@ use std::task::Waker;
 
 use tokio::time::Instant;
 
-use super::QueueOrder;
+use super::{
+    QueueOrder,
+    priority_order::{Place, PriorityOrder},
+};
 
 /// Stands for no entry in a link.
 const NONE: u32 = u32::MAX;
@@ -41,6 +44,10 @@ pub(super) struct WaitQueue {
     bounded: u32,
     /// The number of entries in use, those that are settled and not taken out included.
     in_use: u32,
+    /// The number of calls that have joined.
+    joined: u64,
+    /// The calls that wait, by their priority; `None` in another order.
+    by_priority: Option<PriorityOrder>,
 }
 
 #[derive(Debug)]
@@ -56,6 +63,7 @@ struct WaitingEntry {
     after: u32,
     until: Option<Instant>,
     is_bounded: bool,
+    place: Place,
     /// `None` before its first poll.
     waker: Option<Waker>,
 }
@@ -78,6 +86,22 @@ impl WaitQueue {
             waiting: 0,
             bounded: 0,
             in_use: 0,
+            joined: 0,
+            by_priority: None,
+        }
+    }
+
+    /// Prepares for an order. Those that wait stay.
+    pub(super) fn set_order(&mut self, order: QueueOrder) {
+        if order != QueueOrder::Priority {
+            self.by_priority = None;
+        } else if self.by_priority.is_none() {
+            let (mut all, mut index) = (PriorityOrder::default(), self.first);
+            while let Some(entry) = self.waiting_entry(index) {
+                all.insert(entry.place, index);
+                index = entry.after;
+            }
+            self.by_priority = Some(all);
         }
     }
 
@@ -100,16 +124,28 @@ impl WaitQueue {
         self.entries.capacity()
     }
 
-    /// Adds a call that waits until then. Handles that wait for readiness are not bounded.
-    pub(super) fn push(&mut self, until: Option<Instant>, is_bounded: bool) -> Ticket {
+    /// Adds a call that waits until then, and whose priority stands there among those of others. Handles that wait for readiness
+    /// are not bounded.
+    pub(super) fn push(
+        &mut self,
+        until: Option<Instant>,
+        is_bounded: bool,
+        quantile: Option<f32>,
+    ) -> Ticket {
         let before = self.last;
+        let place = Place::new(quantile, self.joined);
+        self.joined += 1;
         let index = self.insert(EntryState::Waiting(WaitingEntry {
             before,
             after: NONE,
             until,
             is_bounded,
+            place,
             waker: None,
         }));
+        if let Some(by_priority) = &mut self.by_priority {
+            by_priority.insert(place, index);
+        }
         match self.waiting_entry_mut(before) {
             Some(entry) => entry.after = index,
             None => self.first = index,
@@ -145,6 +181,7 @@ impl WaitQueue {
             let index = match order {
                 QueueOrder::Fifo => self.first,
                 QueueOrder::Lifo => self.last,
+                QueueOrder::Priority => self.highest(),
             };
             let Some(entry) = self.waiting_entry(index) else {
                 return false;
@@ -172,6 +209,29 @@ impl WaitQueue {
             index = entry.after;
         }
         false
+    }
+
+    /// Takes the place of the bounded call of the lowest priority, if that is lower than this one.
+    pub(super) fn displace_lowest(&mut self, quantile: Option<f32>, wake: &mut Vec<Waker>) -> bool {
+        let lowest = self.lowest_bounded();
+        let Some((_, index)) = lowest.filter(|(place, _)| place.is_below(quantile)) else {
+            return false;
+        };
+        wake.extend(self.settle(index, Settled::Displaced));
+        true
+    }
+
+    fn lowest_bounded(&self) -> Option<(Place, u32)> {
+        let mut all = self.by_priority.as_ref()?.lowest_first();
+        all.find(|(_, index)| {
+            let entry = self.waiting_entry(*index);
+            entry.is_some_and(|entry| entry.is_bounded)
+        })
+    }
+
+    fn highest(&self) -> u32 {
+        let by_priority = self.by_priority.as_ref();
+        by_priority.and_then(PriorityOrder::highest).unwrap_or(NONE)
     }
 
     /// Returns what has become of a call, which is taken out then; `None` while it waits.
@@ -219,7 +279,10 @@ impl WaitQueue {
     fn unlink(&mut self, index: u32) -> Option<Waker> {
         let entry = self.waiting_entry_mut(index)?;
         let (before, after, is_bounded) = (entry.before, entry.after, entry.is_bounded);
-        let waker = entry.waker.take();
+        let (place, waker) = (entry.place, entry.waker.take());
+        if let Some(by_priority) = &mut self.by_priority {
+            by_priority.remove(place, index);
+        }
         match self.waiting_entry_mut(before) {
             Some(entry) => entry.after = after,
             None => self.first = after,

@@ -9,7 +9,7 @@ pub(super) enum RejectReason {
     WaitLimit,
     /// The deadline of the call would pass, or has passed, while it waited.
     Deadline,
-    /// A later call has taken its place in a queue of last in, first out.
+    /// A later call has taken its place in a queue of last in, first out, or by priority.
     Displaced,
 }
 

@@ -8,7 +8,7 @@ use tower_service::Service;
 
 use super::{
     Bulkhead, QueueFuture,
-    deadline::request_deadline,
+    deadline::{request_deadline, request_quantile},
     permit::SlotPermit,
     reservation::Reservation,
     shared::{BulkheadShared, WaiterKind},
@@ -107,7 +107,8 @@ impl<S: Clone, P> BulkheadService<S, P, FailFast> {
         let deadline = request_deadline(self.guarded.protocol(), request);
         // What was taken from the wrapped service while a slot was free.
         self.guarded.release_inner();
-        Waiter::start(self.shared(), WaiterKind::Call { deadline })
+        let quantile = request_quantile::<P, Req>(request);
+        Waiter::start(self.shared(), WaiterKind::Call { deadline, quantile })
     }
 }
 

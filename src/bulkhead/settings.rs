@@ -1,7 +1,7 @@
 use std::time::Duration;
 
 use super::{QueueOrder, slots::MAX_LIMIT};
-use crate::{call::ConfigError, util::setting_changes::SettingChanges};
+use crate::{adaptive::AdaptiveSettings, call::ConfigError, util::setting_changes::SettingChanges};
 
 /// The default of resilience4j: enough for a peer that answers in milliseconds, few enough that a peer that hangs does not
 /// take all tasks, connections and memory of the process.
@@ -59,6 +59,8 @@ pub struct BulkheadSettings {
     /// `true` to give the slot back at the head of the response, `false` to hold it until the body ends. Default: `false`,
     /// since a body that is still coming costs a connection, memory and the peer's time.
     pub until_head: bool,
+    /// The way in which the limit adapts itself, beginning at `limit`; `None` if it does not. Default: `None`.
+    pub adaptive: Option<AdaptiveSettings>,
 }
 
 impl Default for BulkheadSettings {
@@ -69,6 +71,7 @@ impl Default for BulkheadSettings {
             queue_order: QueueOrder::Fifo,
             wait_limit: Some(DEFAULT_WAIT_LIMIT),
             until_head: false,
+            adaptive: None,
         }
     }
 }
@@ -95,6 +98,30 @@ impl BulkheadSettings {
         if self.wait_limit.is_some_and(|time| time.is_zero()) {
             return error("wait_limit", "0ns".to_owned(), "longer than zero");
         }
+        let Some(adaptive) = &self.adaptive else {
+            return Ok(());
+        };
+        if !(1..=adaptive.max).contains(&adaptive.min) {
+            return error(
+                "adaptive.min",
+                adaptive.min.to_string(),
+                "1 to adaptive.max",
+            );
+        }
+        if adaptive.max > MAX_LIMIT {
+            return error(
+                "adaptive.max",
+                adaptive.max.to_string(),
+                "adaptive.min to 1000000",
+            );
+        }
+        if !(adaptive.min..=adaptive.max).contains(&self.limit) {
+            return error(
+                "limit",
+                self.limit.to_string(),
+                "adaptive.min to adaptive.max",
+            );
+        }
         Ok(())
     }
 
@@ -106,6 +133,7 @@ impl BulkheadSettings {
             queue_order,
             wait_limit,
             until_head,
+            adaptive,
         } = self;
         let mut changes = SettingChanges::default();
         changes.compare("limit", limit, &to.limit);
@@ -113,6 +141,7 @@ impl BulkheadSettings {
         changes.compare("queue_order", queue_order, &to.queue_order);
         changes.compare_optional("wait_limit", "off", wait_limit, &to.wait_limit);
         changes.compare("until_head", until_head, &to.until_head);
+        changes.compare_optional("adaptive", "off", adaptive, &to.adaptive);
         changes
     }
 }
@@ -131,9 +160,10 @@ mod tests {
             queue_order: QueueOrder::Lifo,
             wait_limit: None,
             until_head: true,
+            adaptive: Some(AdaptiveSettings::default()),
         };
         let text = "limit: 25 -> 7, queue_limit: 0 -> 5, queue_order: Fifo -> Lifo, wait_limit: 1s -> off, \
-                    until_head: false -> true";
+                    until_head: false -> true, adaptive: off -> AdaptiveSettings { algorithm: Correlation, min: 1, max: 200 }";
         assert_eq!(before.changes(&after).text(), text);
     }
 }

@@ -11,6 +11,7 @@ use tokio::time::Instant;
 
 use super::{
     BulkheadSettings, BulkheadStats, QueueOrder,
+    adaptive_limit::{AdaptiveLimit, StartAlgorithm, report_adapted},
     counts::Counts,
     estimate::expected_wait,
     metrics::BulkheadMetrics,
@@ -23,6 +24,7 @@ use super::{
     wait_rules::WaitEnd,
 };
 use crate::{
+    adaptive::{Adapted, LimitSample, Load},
     call::{Label, Rejection, catch_hook},
     guard::ReadySignal,
     util::{
@@ -39,6 +41,7 @@ pub(super) struct BulkheadShared {
     pub(super) metrics: BulkheadMetrics,
     /// Wakes handles that wait for readiness.
     pub(super) signal: ReadySignal,
+    adaptive: AdaptiveLimit,
     locked: Mutex<Locked>,
 }
 
@@ -55,10 +58,13 @@ struct Locked {
 }
 
 /// The kinds of those that wait for a slot.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) enum WaiterKind {
-    /// A call, which may wait for so long and among so many. With its deadline.
-    Call { deadline: Option<Instant> },
+    /// A call, which may wait for so long and among so many. With its deadline, and where its priority stands.
+    Call {
+        deadline: Option<Instant>,
+        quantile: Option<f32>,
+    },
     /// A handle that waits for readiness, for as long as its caller wants.
     Handle,
 }
@@ -81,7 +87,13 @@ struct Wakes {
 }
 
 impl BulkheadShared {
-    pub(super) fn new(name: Label, settings: BulkheadSettings) -> Arc<Self> {
+    pub(super) fn new(
+        name: Label,
+        settings: BulkheadSettings,
+        algorithm: Option<StartAlgorithm>,
+    ) -> Arc<Self> {
+        let mut queue = WaitQueue::new();
+        queue.set_order(settings.queue_order);
         Arc::new(BulkheadShared {
             hot: Padded(Hot {
                 slots: Slots::new(settings.limit),
@@ -91,10 +103,8 @@ impl BulkheadShared {
             counts: Counts::new(),
             metrics: BulkheadMetrics::new(name),
             signal: ReadySignal::new(),
-            locked: Mutex::new(Locked {
-                queue: WaitQueue::new(),
-                settings,
-            }),
+            adaptive: AdaptiveLimit::new(&settings, algorithm),
+            locked: Mutex::new(Locked { queue, settings }),
         })
     }
 
@@ -128,12 +138,17 @@ impl BulkheadShared {
         if changes.is_empty() {
             return;
         }
-        locked.settings = settings.clone();
+        let before = std::mem::replace(&mut locked.settings, settings.clone());
+        locked.queue.set_order(settings.queue_order);
         // Relaxed: a call reads it when it begins, and nothing else depends on it.
         self.until_head
             .store(settings.until_head, Ordering::Relaxed);
         // Under the lock, so that threads that apply some at once leave those of the same in both places.
-        let handles = self.slots().set_limit(settings.limit);
+        let limit = self.limit_after(&before, settings);
+        let handles = self.slots().set_limit(limit);
+        if before.adaptive != settings.adaptive {
+            self.adaptive.restart(settings, limit);
+        }
         let mut wakes = self.grant(&mut locked, now);
         drop(locked);
         wakes.handles |= handles;
@@ -147,6 +162,63 @@ impl BulkheadShared {
                 "bulkhead settings applied"
             );
         });
+    }
+
+    /// Returns the limit that follows from new settings: the one that was set, or that of now, as it has adapted itself.
+    fn limit_after(&self, before: &BulkheadSettings, settings: &BulkheadSettings) -> u32 {
+        match &settings.adaptive {
+            Some(adaptive) if before.limit == settings.limit => {
+                self.limit().clamp(adaptive.min, adaptive.max)
+            }
+            _ => settings.limit,
+        }
+    }
+
+    /// Has the limit adapt itself to the end of a call, which still has its slot.
+    #[inline]
+    pub(super) fn adapt(&self, permit: &SlotPermit, sample: LimitSample, now: Instant) {
+        let word = self.slots().load();
+        let load = Load {
+            // A slot that was given back at the head is the call's own.
+            in_flight: word.in_flight() + u32::from(permit.held_for.is_some()),
+            limit: word.limit(),
+        };
+        if let Some(adapted) = self.adaptive.judge(sample, load, now) {
+            self.adapt_to(adapted, load.limit, now);
+        }
+    }
+
+    #[cold]
+    fn adapt_to(&self, adapted: Adapted, before: u32, now: Instant) {
+        let is_in_force = adapted.limit == before || self.replace_limit(before, adapted.limit, now);
+        if is_in_force && let Some(report) = adapted.report {
+            report_adapted(self.name(), self.slots().load().state(), report);
+        }
+    }
+
+    /// Replaces the limit, unless it is another one by now; returns whether it did.
+    fn replace_limit(&self, before: u32, limit: u32, now: Instant) -> bool {
+        let mut locked = self.lock();
+        // Settings that were applied meanwhile come first.
+        if !self.adaptive.is_on() || self.limit() != before {
+            return false;
+        }
+        let handles = self.slots().set_limit(limit);
+        let mut wakes = self.grant(&mut locked, now);
+        drop(locked);
+        wakes.handles |= handles;
+        self.wake(wakes);
+        self.metrics.report_limit(limit);
+        catch_hook(|| {
+            tracing::debug!(
+                target: "tower_keep::bulkhead",
+                bulkhead = self.name().as_str(),
+                from = before,
+                to = limit,
+                "limit adapted"
+            );
+        });
+        true
     }
 
     /// Takes a slot if one is free; returns whether it did.
@@ -178,6 +250,7 @@ impl BulkheadShared {
         SlotPermit {
             in_flight: self.metrics.enter(self.limit()),
             until_head: self.until_head.load(Ordering::Relaxed),
+            is_adaptive: self.adaptive.is_on(),
             held_for: None,
         }
     }
@@ -273,9 +346,9 @@ impl BulkheadShared {
         if queue.is_empty() && self.slots().try_take_queued() {
             return Joined::Granted;
         }
-        let end = match kind {
-            WaiterKind::Handle => WaitEnd::NEVER,
-            WaiterKind::Call { deadline } => {
+        let (end, quantile) = match kind {
+            WaiterKind::Handle => (WaitEnd::NEVER, None),
+            WaiterKind::Call { deadline, quantile } => {
                 let end = WaitEnd::new(settings, deadline, now);
                 if settings.queue_limit == 0 {
                     return Joined::Rejected(RejectReason::Full);
@@ -284,14 +357,18 @@ impl BulkheadShared {
                     return Joined::Rejected(end.reason);
                 }
                 let is_full = queue.bounded_len() >= settings.queue_limit;
-                let displaces = settings.queue_order == QueueOrder::Lifo;
-                if is_full && !(displaces && queue.displace_oldest(&mut wakes.wakers)) {
+                let mut displaces = || match settings.queue_order {
+                    QueueOrder::Fifo => false,
+                    QueueOrder::Lifo => queue.displace_oldest(&mut wakes.wakers),
+                    QueueOrder::Priority => queue.displace_lowest(quantile, &mut wakes.wakers),
+                };
+                if is_full && !displaces() {
                     return Joined::Rejected(RejectReason::QueueFull);
                 }
-                end
+                (end, quantile)
             }
         };
-        let ticket = queue.push(end.until, kind != WaiterKind::Handle);
+        let ticket = queue.push(end.until, kind != WaiterKind::Handle, quantile);
         Joined::Waits(ticket, end)
     }
 

@@ -34,6 +34,14 @@ impl SlotWord {
         self.has_free() && !self.is_queued()
     }
 
+    /// Returns the state as the registry has it.
+    pub(super) fn state(self) -> &'static str {
+        match self.is_open() {
+            true => "available",
+            false => "full",
+        }
+    }
+
     /// Returns whether calls wait in the queue.
     pub(super) fn is_queued(self) -> bool {
         self.0 & QUEUED != 0

@@ -62,10 +62,10 @@ impl WaitEnd {
             return false;
         };
         let left = until.saturating_duration_since(now);
-        // The last one to come is the first one to go; who comes after it is not known.
+        // The last one to come is the first one to go, or the one of the highest priority; who comes after it is not known.
         let ahead = match settings.queue_order {
             QueueOrder::Fifo => ahead,
-            QueueOrder::Lifo => 0,
+            QueueOrder::Lifo | QueueOrder::Priority => 0,
         };
         let expected = expected_wait(run, ahead, settings.limit).unwrap_or_default();
         left.is_zero() || expected > left.saturating_mul(TOO_LONG)

@@ -82,6 +82,15 @@ impl CallClock {
         })
     }
 
+    /// Sets the time that was read just before the call was made, unless a guard has read the clock since.
+    #[cfg(feature = "balance")]
+    #[inline]
+    pub(crate) fn set_if_unread(&self, now: Instant) {
+        if self.now.get().is_none() {
+            self.now.set(Some(now));
+        }
+    }
+
     /// Returns the time if it was read already, without reading the clock.
     #[inline]
     pub fn peek(&self) -> Option<Instant> {

@@ -1,4 +1,4 @@
-use std::fmt;
+use std::{fmt, ops::RangeInclusive};
 
 /// An invalid setting, as returned by `build()`.
 ///
@@ -62,7 +62,7 @@ impl fmt::Display for ConfigError {
 
 impl std::error::Error for ConfigError {}
 
-/// Checks that a value is a fraction. A number above 1 is most often a percentage, so the error suggests the fraction.
+/// Checks that a value is a fraction. The error suggests one where the value looks like a percentage.
 pub(crate) fn check_fraction(
     component: &str,
     field: &'static str,
@@ -72,15 +72,29 @@ pub(crate) fn check_fraction(
     if (0.0..=1.0).contains(&value) {
         return Ok(value);
     }
-    let hint = if value > 1.0 && value <= 100.0 {
+    let expected = format!("0 to 1{}", fraction_hint(value));
+    Err(ConfigError::new(component, field, value, expected))
+}
+
+/// Returns what an error about a fraction says of the value: a number above 1 looks like a percentage.
+pub(crate) fn fraction_hint(value: f64) -> String {
+    if value > 1.0 && value <= 100.0 {
         format!(" (a fraction; did you mean {}?)", value / 100.0)
     } else {
         " (a fraction)".to_owned()
-    };
-    Err(ConfigError::new(
-        component,
-        field,
-        value,
-        format!("0 to 1{hint}"),
-    ))
+    }
+}
+
+/// Checks that a value is in a range, which the error shows as `1 to 100`. `NaN` is in none.
+pub(crate) fn check_range<T: PartialOrd + fmt::Display>(
+    component: &str,
+    field: &'static str,
+    value: T,
+    allowed: RangeInclusive<T>,
+) -> Result<(), ConfigError> {
+    if allowed.contains(&value) {
+        return Ok(());
+    }
+    let expected = format!("{} to {}", allowed.start(), allowed.end());
+    Err(ConfigError::new(component, field, value, expected))
 }

@@ -189,6 +189,14 @@ impl<'a> CallEnd<'a> {
         self.time_to_head
     }
 
+    /// Returns the time that the peer took: to the head, or of a call without one. Waiting for the caller's upload is no part of
+    /// either.
+    #[inline]
+    pub(crate) fn peer_time(&self) -> Option<Duration> {
+        let without_upload = || Some(self.elapsed()?.saturating_sub(self.upload_wait));
+        self.time_to_head.or_else(without_upload)
+    }
+
     /// Returns the time spent in polls of the service, if a guard has it [measured](crate::guard::Measure).
     pub fn poll_time(&self) -> Option<Duration> {
         self.timings?.poll_time

@@ -15,12 +15,16 @@ mod end;
 mod error;
 mod evidence;
 mod grpc_code;
+#[cfg(feature = "serde")]
+pub(crate) mod grpc_code_name;
 #[cfg(any(feature = "logging", feature = "ops", feature = "prometheus"))]
 mod install_error;
+mod loser_drop;
 mod not_sent;
 mod outcome;
 mod packed_option;
 mod rejection;
+mod shared_duration;
 mod timeout_drop;
 mod timeout_trailers;
 
@@ -39,21 +43,24 @@ pub use install_error::InstallError;
 pub use outcome::Outcome;
 pub use rejection::{Label, Rejection, RejectionKind};
 
+pub(crate) use crate::util::captured_panic::CapturedPanic;
 pub(crate) use crate::util::error_chain::sources;
 pub(crate) use crate::util::hook::{catch_hook, catch_nested_hook, panic_message};
 pub(crate) use crate::util::panics::{
-    CapturedPanic, CatchScope, PanicDetails, PanicPayload, call_depth, catch, catch_service,
+    CatchScope, PanicDetails, PanicPayload, call_depth, catch, catch_service,
 };
 pub(crate) use classification::Classification;
 pub(crate) use classified_error::ClassifiedError;
 pub(crate) use classifier::Classifier;
-pub(crate) use config_error::check_fraction;
+pub(crate) use config_error::{check_fraction, check_range, fraction_hint};
 pub(crate) use end::Timings;
 pub(crate) use error::{as_std_error, is_elapsed, is_overload, is_timeout};
+pub(crate) use loser_drop::{drop_losers, is_dropping_losers};
 pub(crate) use not_sent::{NotSent, not_sent};
 pub(crate) use packed_option::PackedOption;
+pub(crate) use shared_duration::SharedDuration;
 pub(crate) use timeout_drop::{
-    current_timeout, drop_on_timeout, mark_never_called, track_never_called,
+    classify_drop, current_timeout, drop_on_timeout, mark_never_called, track_never_called,
 };
 pub(crate) use timeout_trailers::{
     GRPC_MESSAGE, GRPC_STATUS, classify_timeout_trailers, timeout_trailers,

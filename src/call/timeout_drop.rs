@@ -84,6 +84,15 @@ pub(crate) fn drop_on_timeout(why: Elapsed, drop: impl FnOnce()) -> Elapsed {
     why
 }
 
+/// Classifies a call of no service that is dropped: by the timeout around it, if that drops it, else as cancelled. `began` is
+/// when it was admitted, if known.
+pub(crate) fn classify_drop(began: Option<Instant>) -> Classification {
+    match current_timeout() {
+        Some(timeout) => timeout.classify(began, Instant::now),
+        None => Classification::CANCELLED,
+    }
+}
+
 /// Reports that the work being dropped still waited for readiness: no peer has seen it. Read by a timeout that
 /// [tracks](track_never_called) it.
 pub(crate) fn mark_never_called() {

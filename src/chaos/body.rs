@@ -8,18 +8,17 @@ use std::{
 use bytes::Bytes;
 use http::response;
 use http_body::{Body, Frame, SizeHint};
-use http_body_util::{Either, Full};
 use pin_project_lite::pin_project;
 
 use super::{body_injection::BodyInjection, plan::BodyFault, shared::ChaosShared};
-use crate::{call::BoxError, protocol::WrapBody};
+use crate::{call::BoxError, protocol::WrapBody, util::service_body::ServiceBody};
 
 pin_project! {
     /// A response body that may break off or come slowly. Forwards `size_hint` and `is_end_stream`.
     pub struct ChaosBody<B> {
-        // The service's body, or that of a local response. Empty after it has broken off.
+        // Empty after it has broken off.
         #[pin]
-        inner: Either<B, Full<Bytes>>,
+        inner: ServiceBody<B>,
         // Boxed, since most bodies are as the service made them.
         injection: Option<Box<BodyInjection>>,
     }
@@ -44,8 +43,7 @@ where
         };
         let polled = injection.poll_frame(this.inner.as_mut(), cx);
         if injection.is_broken() {
-            // Nothing comes after the end, which a reader may poll again.
-            this.inner.set(Either::Right(Full::default()));
+            this.inner.as_mut().end();
         }
         if injection.is_over() {
             *this.injection = None;
@@ -70,7 +68,7 @@ where
 impl<B: Default> Default for ChaosBody<B> {
     fn default() -> Self {
         ChaosBody {
-            inner: Either::Left(B::default()),
+            inner: ServiceBody::default(),
             injection: None,
         }
     }
@@ -78,12 +76,9 @@ impl<B: Default> Default for ChaosBody<B> {
 
 impl<B: fmt::Debug> fmt::Debug for ChaosBody<B> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut debug = f.debug_struct("ChaosBody");
-        match &self.inner {
-            Either::Left(body) => debug.field("inner", body),
-            Either::Right(message) => debug.field("message", message),
-        };
-        debug.finish_non_exhaustive()
+        f.debug_struct("ChaosBody")
+            .field("inner", &self.inner)
+            .finish_non_exhaustive()
     }
 }
 
@@ -103,14 +98,14 @@ impl WrapBody for WrapChaosBody {
     ) -> ChaosBody<B> {
         let injection = with.and_then(|(chaos, fault)| BodyInjection::begin(chaos, fault, &body));
         ChaosBody {
-            inner: Either::Left(body),
+            inner: ServiceBody::new(body),
             injection,
         }
     }
 
     fn message_body<B>(message: Bytes) -> ChaosBody<B> {
         ChaosBody {
-            inner: Either::Right(Full::new(message)),
+            inner: ServiceBody::from_bytes(message),
             injection: None,
         }
     }

@@ -1,5 +1,7 @@
 use fastrand::Rng;
 
+use crate::util::mix::stream;
+
 /// The random numbers of one call, each from 0 up to 1.
 ///
 /// All are drawn for each call, whatever is injected: another rate changes which calls get a fault, but no draw, so that a
@@ -19,9 +21,7 @@ pub(super) struct Draw {
 impl Draw {
     /// Draws for the call of this ordinal, from a stream of its own: calls that run at once do not disturb each other.
     pub(super) fn of_call(seed: u64, ordinal: u64) -> Self {
-        /// An odd number, so that no two calls of a seed have the same stream.
-        const STEP: u64 = 0x9E37_79B9_7F4A_7C15;
-        let mut random = Rng::with_seed(mix(seed.wrapping_add(ordinal.wrapping_mul(STEP))));
+        let mut random = Rng::with_seed(stream(seed, ordinal));
         Draw {
             latency: random.f64(),
             spread: random.f64(),
@@ -29,13 +29,6 @@ impl Draw {
             body: random.f64(),
         }
     }
-}
-
-/// Spreads a number over all bits (the finalizer of SplitMix64): neighboring seeds of the generator would draw alike.
-fn mix(number: u64) -> u64 {
-    let number = (number ^ (number >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-    let number = (number ^ (number >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
-    number ^ (number >> 31)
 }
 
 #[cfg(test)]

@@ -114,9 +114,6 @@
 //! # Ok(()) }
 //! ```
 
-#[cfg(feature = "serde")]
-mod serde_forms;
-
 mod body;
 mod body_injection;
 mod builder;

@@ -3,7 +3,7 @@ use std::time::Duration;
 use http::StatusCode;
 
 use crate::{
-    call::{ConfigError, GrpcCode, check_fraction},
+    call::{ConfigError, GrpcCode, check_fraction, check_range},
     util::setting_changes::SettingChanges,
 };
 
@@ -70,7 +70,7 @@ pub struct ChaosSettings {
     /// The HTTP status of such a response. Must be 400 to 599. Default: 503, as a service in an outage responds.
     pub status: u16,
     /// The gRPC code of such a response. Must not be `OK`. Default: `UNAVAILABLE`, as 503 is.
-    #[cfg_attr(feature = "serde", serde(with = "super::serde_forms::grpc_code"))]
+    #[cfg_attr(feature = "serde", serde(with = "crate::call::grpc_code_name"))]
     pub grpc_code: GrpcCode,
     /// The share of calls whose response comes later. Default: 0.
     pub latency_rate: f64,
@@ -157,9 +157,7 @@ impl ChaosSettings {
         let error = |field, value: String, expected: &str| {
             Err(ConfigError::new(component, field, value, expected))
         };
-        if !(400..=599).contains(&self.status) {
-            return error("status", self.status.to_string(), "400 to 599");
-        }
+        check_range(component, "status", self.status, 400..=599)?;
         if self.grpc_code == GrpcCode::OK {
             return error("grpc_code", "OK".to_owned(), "the code of a failure");
         }
@@ -174,10 +172,7 @@ impl ChaosSettings {
         if !(1..=MAX_SPEED).contains(&self.slow_speed) {
             return error("slow_speed", self.slow_speed.to_string(), "1 to 2^30");
         }
-        if !(1..=MAX_DELAYED).contains(&self.max_delayed) {
-            return error("max_delayed", self.max_delayed.to_string(), "1 to 1000000");
-        }
-        Ok(())
+        check_range(component, "max_delayed", self.max_delayed, 1..=MAX_DELAYED)
     }
 
     /// Returns what differs from these settings in others.

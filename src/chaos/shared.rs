@@ -181,6 +181,7 @@ impl ChaosShared {
             key: None,
             from,
             to,
+            limits: None,
             reason,
             last_error: None,
             shadow: false,

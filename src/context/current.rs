@@ -1,16 +1,21 @@
-use std::{fmt::Display, future::Future, sync::Arc};
+use std::{
+    fmt::Display,
+    future::Future,
+    sync::{Arc, OnceLock},
+};
 
 use http::HeaderMap;
 use tokio::time::Instant;
 
 use super::{
-    Baggage, CallFields, CallId, IdFormat, InContext, SpanId, TimeBudget, TraceFlags, TraceId,
-    Traceparent, Tracestate,
-    content::{ContextContent, box_if_other},
+    Baggage, CallFields, CallId, IdFormat, InContext, Priority, SpanId, TimeBudget, TraceFlags,
+    TraceId, Traceparent, Tracestate,
+    call_priority::SharedPriority,
     scope::{self, ContextScope},
+    shared_fields::SharedFields,
     trace_context::TraceContext,
     trace_format,
-    tracker_claim::Claimed,
+    tracker_claim::{Claimed, TrackerClaim},
 };
 
 /// The IDs, trace, baggage and deadline of a call. A clone is a reference count.
@@ -133,6 +138,17 @@ impl Context {
         self.0.deadline
     }
 
+    /// Returns the priority of the call, if a [`Prioritizer`](crate::priority::Prioritizer) or the application has set one.
+    pub fn priority(&self) -> Option<Priority> {
+        self.0.priority.get()
+    }
+
+    /// Sets the priority of the call, for all clones of this context.
+    #[inline]
+    pub(crate) fn set_priority(&self, priority: Priority) {
+        self.0.priority.set(priority);
+    }
+
     /// Returns the number of the attempt: 1 for the first, more for each [retry](crate::retry).
     pub fn attempt(&self) -> u32 {
         self.0.attempt
@@ -205,6 +221,27 @@ impl Context {
             None => inner.trace_context.tracestate = Some(tracestate),
         }
         Context::new(inner)
+    }
+
+    /// Returns the same call with another priority, for a part of its work: [`Propagate`](super::Propagate) sends it on.
+    ///
+    /// A call that warms a cache, which may fail:
+    ///
+    /// ```
+    /// use tower_keep::{Context, priority::{Priority, PriorityClass}};
+    ///
+    /// let call = Context::new_root();
+    /// call.with_priority(PriorityClass::Low).run(|| {
+    ///     assert_eq!(Priority::current(), Some(PriorityClass::Low.into()));
+    /// });
+    /// assert_eq!(call.priority(), None);
+    /// ```
+    #[must_use]
+    pub fn with_priority(&self, priority: impl Into<Priority>) -> Context {
+        Context::new(ContextContent {
+            priority: SharedPriority::new(Some(priority.into())),
+            ..self.derive()
+        })
     }
 
     /// Returns the same call with another attempt number.
@@ -309,6 +346,7 @@ impl Context {
             deadline: self.0.deadline,
             attempt: self.0.attempt,
             rejection_details: self.0.rejection_details,
+            priority: self.0.priority.clone(),
             ..ContextContent::new(request_id, self.trace_context().child())
         })
     }
@@ -355,6 +393,58 @@ impl PartialEq for Context {
     }
 }
 impl Eq for Context {}
+
+/// The content of a [`Context`], which its clones share.
+#[derive(Clone, Debug)]
+pub(super) struct ContextContent {
+    pub(super) request_id: CallId,
+    /// `None` if it is the request ID. Boxed for its size, like all that most calls do not have.
+    pub(super) correlation_id: Option<Box<CallId>>,
+    pub(super) trace_context: TraceContext,
+    /// The IDs of the exported span, which count instead; set at most once, before anything of the call is sent or logged.
+    pub(super) exported_span: OnceLock<Box<TraceContext>>,
+    pub(super) baggage: Option<Box<Baggage>>,
+    pub(super) deadline: Option<Instant>,
+    pub(super) attempt: u32,
+    /// True if the caller may see the details of rejections.
+    pub(super) rejection_details: bool,
+    pub(super) priority: SharedPriority,
+    pub(super) tracker: TrackerClaim,
+    /// The fields that the application has added to the call.
+    pub(super) fields: SharedFields,
+    /// The context of the same call that this one is derived from, whose fields count; never one that is derived itself.
+    pub(super) origin: Option<Context>,
+}
+
+impl ContextContent {
+    /// Returns a context whose correlation ID is the request ID, without all that a call may have besides.
+    #[inline]
+    pub(super) fn new(request_id: CallId, trace_context: TraceContext) -> Self {
+        ContextContent {
+            request_id,
+            correlation_id: None,
+            trace_context,
+            exported_span: OnceLock::new(),
+            baggage: None,
+            deadline: None,
+            attempt: 1,
+            rejection_details: false,
+            priority: SharedPriority::default(),
+            tracker: TrackerClaim::new(false),
+            fields: SharedFields::default(),
+            origin: None,
+        }
+    }
+
+    pub(super) fn correlation_id(&self) -> &CallId {
+        self.correlation_id.as_deref().unwrap_or(&self.request_id)
+    }
+}
+
+/// Returns a correlation ID as a context stores it: nothing where it is the request ID.
+pub(super) fn box_if_other(correlation_id: &CallId, request_id: &CallId) -> Option<Box<CallId>> {
+    (correlation_id != request_id).then(|| Box::new(correlation_id.clone()))
+}
 
 #[cfg(test)]
 mod tests {

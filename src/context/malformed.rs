@@ -27,7 +27,7 @@ impl SeriesKey for HeaderLabel {
 
 /// Counts a header that breaks its specification, by its name and never by its value.
 #[cold]
-pub(super) fn count_malformed(header: &'static str) {
+pub(crate) fn count_malformed(header: &'static str) {
     // More than there are names, all of which are constants of this module.
     static MALFORMED: LazyLock<Family<HeaderLabel, Counter>> = LazyLock::new(|| Family::new(16));
     let make = |header: &HeaderLabel| {

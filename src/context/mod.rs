@@ -15,6 +15,7 @@
 //! | | |
 //! |---|---|
 //! | a request arrives | [`Correlate`] reads its headers. An ID that is not `[A-Za-z0-9._~+/=:@-]{1,128}` is replaced, in the request's headers too; it is never truncated and never logged. Malformed headers are counted in `tower_keep_malformed_headers_total` |
+//! | a [prioritizer](crate::priority) admits the call | the context has its priority |
 //! | the call is polled | the [`Context`] is in the request's extensions and [current](Context::current) |
 //! | the response is sent | it carries the IDs: the correlation ID only if it differs from the request ID, and in gRPC none unless asked for |
 //! | a request is sent | [`Propagate`] writes the context into its headers, with what a handler added by [`Context::with_baggage`] or [`Context::with_tracestate`] |
@@ -86,7 +87,7 @@
 //! ```
 
 mod call_fields;
-mod content;
+mod call_priority;
 mod correlate;
 mod current;
 #[cfg(feature = "axum")]
@@ -96,8 +97,11 @@ mod header;
 mod header_name;
 mod in_context;
 mod inherit;
+pub(crate) mod invalid_priority;
 mod malformed;
 mod network;
+pub(crate) mod priority;
+pub(crate) mod priority_class;
 mod propagate;
 mod request_head;
 mod request_predicate;
@@ -112,6 +116,7 @@ mod trust;
 mod trusted_proxies;
 
 pub use call_fields::CallFields;
+pub(crate) use call_priority::{CallPriority, compared_quantile, current_quantile};
 pub use correlate::{Correlate, CorrelateBuilder, CorrelatePermit};
 pub use current::Context;
 #[cfg(feature = "axum")]
@@ -123,10 +128,15 @@ pub use header::{
 };
 pub use in_context::{InContext, in_context, upgrade_in_context};
 pub use inherit::InheritContext;
+// Public in the module `priority`.
+use invalid_priority::InvalidPriority;
+pub(crate) use malformed::count_malformed;
+pub(crate) use priority::{ALL_LEVELS, LEVELS, PRIORITY_HEADER, Priority};
+pub(crate) use priority_class::PriorityClass;
 pub use propagate::{Propagate, PropagateBuilder, RequestIdPolicy};
 pub use request_head::RequestHead;
 pub(crate) use request_predicate::RequestPredicate;
-pub(crate) use scope::ContextScope;
+pub(crate) use scope::{ContextScope, PriorityScope};
 pub use time_budget::deadline;
 pub(crate) use time_budget::{TimeBudget, cached_deadline, caller_deadline, min_some};
 pub use trace_format::TraceFormat;

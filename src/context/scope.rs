@@ -1,7 +1,8 @@
 //! The call that a thread works on.
 //!
 //! The only thread-local of this module: a poll that enters a context and a time budget, and a timeout that asks for the
-//! earliest deadline, look it up once.
+//! earliest deadline, look it up once. The priority that a prioritizer has found is there as well, since calls may have one without
+//! a context.
 
 use std::{
     cell::{Cell, RefCell},
@@ -11,7 +12,7 @@ use std::{
 
 use tokio::time::Instant;
 
-use super::{Context, TimeBudget, min_some};
+use super::{CallPriority, Context, TimeBudget, min_some};
 
 thread_local! {
     static SCOPE: CallScope = const { CallScope::new() };
@@ -24,6 +25,7 @@ struct CallScope {
     context: RefCell<Option<Context>>,
     moments: Cell<Moments>,
     limit_duration: Cell<Option<Duration>>,
+    priority: Cell<Option<CallPriority>>,
 }
 
 /// The part of a time budget that most work does not have.
@@ -46,6 +48,7 @@ impl CallScope {
             context: RefCell::new(None),
             moments: Cell::new(Moments::NONE),
             limit_duration: Cell::new(None),
+            priority: Cell::new(None),
         }
     }
 
@@ -100,6 +103,48 @@ pub(super) fn caller_time_budget() -> TimeBudget {
         budget = scope.time_budget().with_deadline(deadline);
     });
     budget
+}
+
+/// Returns the priority of the call that the thread works on: that of its context, as the prioritizer around it has compared it with
+/// others, if one has.
+#[inline]
+pub(super) fn call_priority() -> Option<CallPriority> {
+    let priorities = SCOPE.try_with(|scope| {
+        let context = scope.context.try_borrow().ok();
+        let of_context = context.and_then(|context| context.as_ref()?.priority());
+        (of_context, scope.priority.get())
+    });
+    match priorities.unwrap_or_default() {
+        // A context with another priority was entered inside of the prioritizer.
+        (Some(own), Some(compared)) if !compared.priority.is_leveled(own) => {
+            Some(CallPriority::uncompared(own))
+        }
+        (Some(own), None) => Some(CallPriority::uncompared(own)),
+        (_, compared) => compared,
+    }
+}
+
+/// A scope that makes a priority the current one until it is dropped, on unwinding too.
+#[must_use = "the priority is left when this is dropped"]
+pub(crate) struct PriorityScope {
+    outer: Option<CallPriority>,
+}
+
+impl PriorityScope {
+    #[inline]
+    pub(crate) fn enter(priority: CallPriority) -> Self {
+        let outer = SCOPE.try_with(|scope| scope.priority.replace(Some(priority)));
+        PriorityScope {
+            outer: outer.unwrap_or_default(),
+        }
+    }
+}
+
+impl Drop for PriorityScope {
+    #[inline]
+    fn drop(&mut self) {
+        let _ = SCOPE.try_with(|scope| scope.priority.set(self.outer));
+    }
 }
 
 /// A scope that makes a context the current one until it is dropped, on unwinding too. What was current waits in the slot

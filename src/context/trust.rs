@@ -107,7 +107,7 @@ impl Trust {
         matches!(self.0, TrustRule::Networks(_) | TrustRule::If(_))
     }
 
-    pub(super) fn matches<B>(&self, request: &Request<B>) -> bool {
+    pub(crate) fn matches<B>(&self, request: &Request<B>) -> bool {
         match &self.0 {
             TrustRule::Always => true,
             TrustRule::Never => false,

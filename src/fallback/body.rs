@@ -5,33 +5,33 @@ use std::{
 
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
-use http_body_util::{Either, Full};
+use http_body_util::Either;
 use pin_project_lite::pin_project;
 
-use crate::call::BoxError;
+use crate::{call::BoxError, util::service_body::ServiceBody};
 
 pin_project! {
     /// The body of a response of the service (`B`) or of the fallback (`A`). A server's may also be that of a timeout.
     #[derive(Debug)]
     pub struct FallbackBody<B, A> {
         #[pin]
-        inner: Either<Either<B, A>, Full<Bytes>>,
+        inner: ServiceBody<Either<B, A>>,
     }
 }
 
 impl<B, A> FallbackBody<B, A> {
     pub(super) fn from_service(body: B) -> Self {
-        let inner = Either::Left(Either::Left(body));
+        let inner = ServiceBody::new(Either::Left(body));
         FallbackBody { inner }
     }
 
     pub(super) fn from_fallback(body: A) -> Self {
-        let inner = Either::Left(Either::Right(body));
+        let inner = ServiceBody::new(Either::Right(body));
         FallbackBody { inner }
     }
 
     pub(super) fn from_bytes(message: Bytes) -> Self {
-        let inner = Either::Right(Full::new(message));
+        let inner = ServiceBody::from_bytes(message);
         FallbackBody { inner }
     }
 }

@@ -8,7 +8,7 @@ use tokio::time::Instant;
 use super::FailedCall;
 use crate::{
     context::{Context, min_some},
-    protocol::{DEFAULT_MAX_REPLAY_BYTES, GRPC_TIMEOUT, is_idempotent, write_grpc_timeout},
+    protocol::{DEFAULT_MAX_REPLAY_BYTES, is_idempotent, set_grpc_timeout},
     retry::ReplayBody,
 };
 
@@ -87,8 +87,8 @@ impl<B> RetainedRequest<B> {
         let mut parts = self.parts;
         // The other service only has the time that is left.
         if let Some(deadline) = self.grpc_deadline {
-            let left = write_grpc_timeout(deadline.saturating_duration_since(Instant::now()));
-            parts.headers.insert(&GRPC_TIMEOUT, left);
+            let left = deadline.saturating_duration_since(Instant::now());
+            set_grpc_timeout(&mut parts.headers, left);
         }
         Some(Request::from_parts(parts, body))
     }

@@ -54,6 +54,14 @@ impl<G: Guard, P, M> GuardLayer<G, P, M> {
     }
 }
 
+#[cfg(feature = "balance")]
+impl<G: Guard, P> GuardLayer<G, P> {
+    /// Guards a service by a protocol that the caller has chosen.
+    pub(crate) fn with_protocol(guards: G, protocol: P) -> Self {
+        GuardLayer::new(Arc::new(guards), protocol)
+    }
+}
+
 impl<G: Guard> GuardLayer<G, AnyService> {
     /// Guards a service of any kind; its error becomes a `BoxError`.
     ///

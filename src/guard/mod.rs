@@ -77,7 +77,6 @@ mod body;
 mod completion;
 mod future;
 mod in_flight;
-mod inner_state;
 mod layer;
 mod mode;
 mod oneshot;
@@ -86,12 +85,11 @@ mod pair;
 mod readiness;
 mod rejects;
 mod respond;
-mod scope;
 mod service;
 mod signal;
 mod stack;
 
-use std::time::Duration;
+use std::{mem::needs_drop, time::Duration};
 
 use http::{Extensions, HeaderMap, StatusCode, Version};
 
@@ -102,14 +100,12 @@ pub use body::GuardedBody;
 use completion::Completion;
 pub use future::GuardFuture;
 use in_flight::InFlightCall;
-use inner_state::InnerState;
 pub use layer::{GuardLayer, GuardLayerBuilder};
 pub use mode::{BackPressure, FailFast, PassThrough};
 pub use oneshot::FailFastFuture;
 pub(crate) use oneshot::Oneshot;
 pub use rejects::Rejects;
 pub(crate) use respond::WrapGuarded;
-pub(crate) use scope::enter_scope;
 pub use service::{Guarded, assert_service};
 pub use signal::ReadySignal;
 pub(crate) use signal::SignalWaiter;
@@ -285,5 +281,32 @@ impl Head<'_> {
                 .now()
                 .saturating_duration_since(self.admitted_at?),
         )
+    }
+}
+
+/// The open scope of a guard; dropping it closes the scope.
+///
+/// A hook that panics when the scope is opened or closed is counted, and changes nothing else.
+#[must_use = "dropping it closes the scope"]
+pub(crate) struct GuardScope<S>(
+    // None if the guard holds no permit, or if `enter` has panicked.
+    Option<S>,
+);
+
+/// Opens the scope of a guard, if it holds a permit.
+#[inline]
+pub(crate) fn enter_scope<'g, 'p, G: Guard>(
+    guard: &'g G,
+    permit: Option<&'p mut G::Permit>,
+) -> GuardScope<impl Sized + use<'g, 'p, G>> {
+    GuardScope(permit.and_then(|permit| catch_nested_hook(|| guard.enter(permit))))
+}
+
+impl<S> Drop for GuardScope<S> {
+    #[inline]
+    fn drop(&mut self) {
+        if needs_drop::<S>() && self.0.is_some() {
+            catch_nested_hook(|| self.0 = None);
+        }
     }
 }

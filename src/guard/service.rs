@@ -8,8 +8,8 @@ use std::{
 use tower_service::Service;
 
 use super::{
-    Admit, BackPressure, FailFast, Guard, GuardFuture, GuardStack, InFlightCall, InnerState,
-    PassThrough, Rejects, WrapGuarded,
+    Admit, BackPressure, FailFast, Guard, GuardFuture, GuardStack, InFlightCall, PassThrough,
+    Rejects, WrapGuarded,
     oneshot::FailFastFuture,
     readiness::{ReadyWait, ReadyWaiter, ask_rejects, ask_rejects_any},
 };
@@ -32,6 +32,18 @@ pub struct Guarded<S, G, P, M = FailFast> {
     ready_wait: ReadyWait,
     inner_state: InnerState,
     mode: PhantomData<fn() -> M>,
+}
+
+/// The state of the handle of the wrapped service.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum InnerState {
+    /// Holds nothing.
+    #[default]
+    Idle,
+    /// May hold a place in a queue: it was polled, and was not ready.
+    Waiting,
+    /// Holds a slot: it was polled ready, and is still to be called.
+    Ready,
 }
 
 impl<S, G, P, M> Guarded<S, G, P, M> {
@@ -69,6 +81,21 @@ impl<S, G, P, M> Guarded<S, G, P, M> {
         G: Guard,
         P: Respond<S::Response, S::Error>,
     {
+        self.poll_inner_untold(cx).map_err(|error| {
+            self.tell_not_ready();
+            P::convert_error(error)
+        })
+    }
+
+    /// Polls the wrapped service. If it fails, the guards are not told: the caller does so, or lets the call fail.
+    #[inline]
+    pub(crate) fn poll_inner_untold<Req>(
+        &mut self,
+        cx: &mut Context<'_>,
+    ) -> Poll<Result<(), S::Error>>
+    where
+        S: Service<Req>,
+    {
         let ready = self.inner.poll_ready(cx);
         if self.stack.measure.readiness_wait {
             self.ready_wait.on_poll_ready(ready.is_ready());
@@ -78,10 +105,15 @@ impl<S, G, P, M> Guarded<S, G, P, M> {
             Poll::Ready(Ok(())) => InnerState::Ready,
             Poll::Ready(Err(_)) => InnerState::Idle,
         };
-        ready.map_err(|error| {
-            catch_hook(|| self.stack.guards.on_not_ready());
-            P::convert_error(error)
-        })
+        ready
+    }
+
+    /// Tells the guards that the wrapped service has failed before it was called.
+    pub(crate) fn tell_not_ready(&self)
+    where
+        G: Guard,
+    {
+        catch_hook(|| self.stack.guards.on_not_ready());
     }
 
     /// Reads the request. The guards are asked by the future, where it stays: it would be copied on its way from here.
@@ -95,6 +127,25 @@ impl<S, G, P, M> Guarded<S, G, P, M> {
         let exchange = stack.protocol.read(request);
         let wait = stack.measure.readiness_wait.then(|| self.ready_wait.take());
         GuardFuture::new(InFlightCall::new(stack.reference(), exchange, wait))
+    }
+
+    /// Rejects a call for which there is no service.
+    #[cfg(feature = "balance")]
+    #[cold]
+    pub(crate) fn reject<F, Req>(
+        &mut self,
+        mut request: Req,
+        rejection: Rejection,
+    ) -> GuardFuture<F, G, P>
+    where
+        G: Guard,
+        P: ReadRequest<Req>,
+    {
+        let _scope = CatchScope::enter_call();
+        let mut future = self.new_call(&mut request);
+        future.admit(|_, _, _| Some(rejection));
+        drop_rejected(&mut Some(request));
+        future
     }
 
     /// Calls the wrapped service, which is ready, unless `admit` rejects the call.

@@ -10,6 +10,7 @@ use super::{
     filter::{env_var, parse_filter},
     filter_handle::FilterHandle,
     format::LogFormat,
+    late_layers::{BaseRegistry, LateLayers},
     layer::LogLayer,
     line_format::LineFormat,
     output::Output,
@@ -250,12 +251,13 @@ impl<W> Logging<W> {
     /// Installs the subscriber, and returns whether it gets the records of the `log` crate.
     fn install_with<F>(self, filter: F) -> Result<bool, InstallError>
     where
-        F: Layer<Registry> + Send + Sync + 'static,
+        F: Layer<BaseRegistry> + Send + Sync + 'static,
         W: for<'writer> MakeWriter<'writer> + Send + Sync + 'static,
     {
         // Whatever can be invalid is checked before anything is installed.
         let panics = self.capture_panics;
-        let subscriber = Registry::default().with(filter).with(self.layer()?);
+        let registry = Registry::default().with(LateLayers);
+        let subscriber = registry.with(filter).with(self.layer()?);
         tracing::subscriber::set_global_default(subscriber)
             .map_err(|_| InstallError::already_installed(ALREADY_INSTALLED))?;
         // Fails if the program has another logger, which then stays.

@@ -1,5 +1,3 @@
-use std::{fmt, ptr};
-
 use tracing::{Metadata, field::Field};
 
 use super::{
@@ -7,10 +5,7 @@ use super::{
     ids::id_position,
     line_format::LineFormat,
 };
-use crate::{track::ACCESS_TARGET, util::append_map::AppendMap};
-
-/// The number of callsites whose fields are kept, per layer. Those of further callsites are looked at for each event.
-const MAX_CALLSITES: usize = 2_048;
+use crate::track::ACCESS_TARGET;
 
 /// The part of a line that a field becomes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -75,54 +70,9 @@ impl EventFields {
     }
 }
 
-/// The fields of all callsites that a layer has seen.
-pub(super) struct KnownFields(AppendMap<(&'static Metadata<'static>, EventFields)>);
-
-impl fmt::Debug for KnownFields {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("KnownFields").finish_non_exhaustive()
-    }
-}
-
-impl Default for KnownFields {
-    fn default() -> Self {
-        KnownFields(AppendMap::new(MAX_CALLSITES))
-    }
-}
-
-impl KnownFields {
-    /// Calls a closure with the fields of a callsite, which `make` returns if they are not known.
-    pub(super) fn with<R>(
-        &self,
-        metadata: &'static Metadata<'static>,
-        make: impl Fn() -> EventFields,
-        work: impl FnOnce(&EventFields) -> R,
-    ) -> R {
-        // The address is that of a constant, or of a callsite that is never freed.
-        let hash = spread(ptr::from_ref(metadata).addr());
-        let matches = |known: &(&Metadata<'_>, EventFields)| ptr::eq(known.0, metadata);
-        let known = self.0.find(hash, matches).or_else(|| {
-            self.0
-                .find_or_insert(hash, matches, |_| Some((metadata, make())), || ())
-        });
-        match known {
-            Some((_, fields)) => work(fields),
-            None => work(&make()),
-        }
-    }
-}
-
-/// Returns a hash of an address, whose low bits are the same for all.
-fn spread(address: usize) -> u64 {
-    (address as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 32
-}
-
 #[cfg(test)]
 mod tests {
-    use std::{
-        cell::Cell,
-        sync::{Arc, Mutex},
-    };
+    use std::sync::{Arc, Mutex};
 
     use tracing::{Event, Subscriber};
     use tracing_subscriber::layer::{Context, Layer, SubscriberExt};
@@ -196,39 +146,5 @@ mod tests {
             key(Repeated, " a="),
         ];
         assert_eq!(repeated, expected);
-    }
-
-    #[test]
-    fn event_fields_are_made_once_per_callsite_as_far_as_there_is_room() {
-        let metadata = metadata_of(|| {
-            tracing::info!(first = 1);
-            tracing::info!(second = 2);
-        });
-        let (known, made) = (KnownFields(AppendMap::new(1)), Cell::new(0));
-        let first_key = |at: usize| {
-            let make = || {
-                made.set(made.get() + 1);
-                EventFields::new(LineFormat::Json, metadata[at], false)
-            };
-            known.with(metadata[at], make, |fields| {
-                fields.0[0].as_ref().map(|field| field.key.to_string())
-            })
-        };
-        let first = Some(",\"first\":".to_owned());
-        assert_eq!([first_key(0), first_key(0)], [first.clone(), first]);
-        assert_eq!(made.get(), 1);
-        let second = Some(",\"second\":".to_owned());
-        assert_eq!([first_key(1), first_key(1)], [second.clone(), second]);
-        assert_eq!(made.get(), 3);
-        assert_eq!(format!("{known:?}"), "KnownFields { .. }");
-    }
-
-    #[test]
-    fn addresses_are_spread_over_the_low_bits() {
-        let slots = (0..64_usize).map(|at| spread(0x5500_0000 + at * 64) % 128);
-        let mut slots: Vec<_> = slots.collect();
-        slots.sort_unstable();
-        slots.dedup();
-        assert!(slots.len() > 40, "{slots:?}");
     }
 }

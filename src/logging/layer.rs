@@ -17,12 +17,13 @@ use tracing_subscriber::{
 };
 
 use super::{
-    event_fields::KnownFields, line_buffer::with_line_buffer, line_format::LineFormat,
+    event_fields::EventFields, line_buffer::with_line_buffer, line_format::LineFormat,
     lost_lines::count_lost_line, output::Output, span_data::SpanData, span_fields::SpanFields,
 };
 use crate::{
     call::{CatchScope, catch_hook},
     context::Context,
+    util::callsites::Callsites,
 };
 
 /// A `tracing` layer that writes events as lines with the IDs of their call. Created by
@@ -35,7 +36,7 @@ pub struct LogLayer<W = Output> {
     writer: W,
     /// True after the writer failed, perhaps in the middle of a line.
     failed: Arc<AtomicBool>,
-    known: Arc<KnownFields>,
+    known: Arc<Callsites<EventFields>>,
 }
 
 impl<W> LogLayer<W> {

@@ -8,7 +8,7 @@ use tracing_subscriber::{
 };
 
 use super::{
-    event_fields::{EventField, EventFields, FieldRole, KnownFields},
+    event_fields::{EventField, EventFields, FieldRole},
     field_value::{FieldValue, MAX_VALUE},
     field_visitor::{CUSTOM_FIELDS, FieldVisitor},
     ids::CallIds,
@@ -17,7 +17,7 @@ use super::{
     span_data::SpanData,
     timestamp::Timestamp,
 };
-use crate::{context::CallFields, track::ACCESS_TARGET};
+use crate::{context::CallFields, track::ACCESS_TARGET, util::callsites::Callsites};
 
 // A line is never longer than 64 KiB: these limits, and 2 KiB for time, target, IDs and punctuation.
 const MAX_MESSAGE: usize = MAX_VALUE;
@@ -96,7 +96,7 @@ impl LineBuffer {
     pub(super) fn write_line<S>(
         &mut self,
         format: LineFormat,
-        known: &KnownFields,
+        known: &Callsites<EventFields>,
         event: &Event<'_>,
         ctx: &Context<'_, S>,
     ) where

@@ -61,6 +61,11 @@
 //! [`install_reloadable`](Logging::install_reloadable) returns a [`FilterHandle`], which changes the filter while the process
 //! runs. The console of the feature `ops` does so for a time, after which the filter is again what it was.
 //!
+//! # Other layers
+//!
+//! [`add_layer`] adds a layer to the subscriber of [`install`], also later. The feature `ops-logs` keeps logs for the console
+//! that way, once `Ops::install` is called.
+//!
 //! # Clones
 //!
 //! A clone of a [`LogLayer`] writes to a clone of its writer.
@@ -79,6 +84,7 @@ mod filter_handle;
 mod format;
 mod ids;
 mod json;
+mod late_layers;
 mod layer;
 mod line_buffer;
 mod line_format;
@@ -96,8 +102,8 @@ mod timestamp;
 use crate::call::InstallError;
 
 pub use self::{
-    builder::Logging, filter_handle::FilterHandle, format::LogFormat, layer::LogLayer,
-    lost_lines::lost_lines, output::Output,
+    builder::Logging, filter_handle::FilterHandle, format::LogFormat, late_layers::add_layer,
+    layer::LogLayer, lost_lines::lost_lines, output::Output,
 };
 
 /// Installs a subscriber with the default settings; see the [module](self).

@@ -8,7 +8,9 @@ use std::{
 use pin_project_lite::pin_project;
 
 use super::{
-    Operation, custom_outcome, display_caught, outcome_or_failure, run_guard::OperationGuard,
+    Operation,
+    handle::{custom_outcome, display_caught, outcome_or_failure},
+    run_guard::OperationGuard,
 };
 use crate::{
     call::{Cause, ClassifyOutput, Outcome, catch_hook},

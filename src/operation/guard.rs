@@ -159,6 +159,7 @@ fn record_end(span: &Span, report: &CallReport<'_>) {
         span,
         outcome = report.outcome().as_str(),
         error.type = report.error_type(),
+        error.group = report.error_group(),
         otel.status_code = is_error.then_some("ERROR"),
         // After the code, which would clear it.
         otel.status_description = description.as_deref(),

@@ -1,37 +1,30 @@
-//! The log of what operators did, and of logins: the journal does not survive a restart.
+//! The log of what operators did, and of logins: the journal survives a restart only where there is a file.
 
 use std::borrow::Cow;
 
 use serde_json::Value;
-use tracing::{Level, event};
 
 use super::journal::{Event, Severity};
-use crate::call::catch_hook;
+use crate::{call::catch_hook, util::event::warn_or_info};
 
 /// Emits one event for what is in the journal.
 pub(super) fn report(recorded: &Event) {
     // What operators type is in the text.
     let text = escaped(recorded.text());
     let guard_kind = recorded.data().get("kind").and_then(Value::as_str);
-    // A macro, since the level of an event must be a constant.
-    macro_rules! report {
-        ($level:expr) => {
-            event!(
-                target: "tower_keep::ops",
-                $level,
-                kind = recorded.kind().as_str(),
-                subject = recorded.subject(),
-                who = recorded.who(),
-                guard_kind,
-                text = &*text,
-                "operations journal"
-            )
-        };
-    }
+    let is_warning = recorded.severity() != Severity::Info;
     // Subscribers are code of others.
-    catch_hook(|| match recorded.severity() {
-        Severity::Info => report!(Level::INFO),
-        _ => report!(Level::WARN),
+    catch_hook(|| {
+        warn_or_info!(
+            is_warning,
+            target: "tower_keep::ops",
+            kind = recorded.kind().as_str(),
+            subject = recorded.subject(),
+            who = recorded.who(),
+            guard_kind,
+            text = &*text,
+            "operations journal"
+        )
     });
 }
 

@@ -2,23 +2,34 @@ use std::time::SystemTime;
 
 use tokio::time::Instant;
 
+#[cfg(feature = "ops-logs")]
+use super::logs::LogsBuilder;
+#[cfg(feature = "ops-sqlite")]
+use super::metric_history::MetricHistory;
+#[cfg(feature = "ops-logs")]
+use super::traces::TracesBuilder;
 use super::{
     Ops,
-    core::{About, Core, CoreOptions},
+    alerts::{AlertSettings, Alerts, Rule},
+    core::{About, Core, CoreOptions, CoreParts},
     health::{Check, Health, HealthBuilder},
     journal::Journal,
     log_level::{LogFilter, TemporaryFilter},
+    notify::{Channel, ChannelBuilder, ErasedChannel, Notifications, Origin},
     push::Hub,
     recorder::{Recorder, RecorderBuilder},
+    store::Store,
+    workflows::{self, Workflows},
 };
 use crate::{
-    call::{ConfigError, Label},
+    call::{ConfigError, Label, check_range},
     errors::ErrorTracker,
 };
 
 /// The most viewers that `max_viewers` may allow.
 const MAX_VIEWERS: usize = 10_000;
 const MAX_EVENTS: usize = 1_000_000;
+const MAX_WORKFLOWS: usize = 100_000;
 
 /// A builder of an [`Ops`].
 #[derive(Debug)]
@@ -29,10 +40,22 @@ pub struct OpsBuilder {
     environment: Option<Label>,
     health: HealthBuilder,
     recorder: RecorderBuilder,
+    #[cfg(feature = "ops-logs")]
+    traces: TracesBuilder,
     errors: Option<ErrorTracker>,
+    #[cfg(feature = "ops-logs")]
+    logs: LogsBuilder,
     options: CoreOptions,
+    channels: Vec<ErasedChannel>,
+    external_url: Option<String>,
+    alerts: AlertSettings,
+    rules: Vec<Rule>,
     max_viewers: usize,
     max_events: usize,
+    #[cfg(feature = "ops-sqlite")]
+    store_file: Option<super::StoreFile>,
+    max_running_workflows: usize,
+    max_finished_workflows: usize,
 }
 
 impl OpsBuilder {
@@ -40,18 +63,35 @@ impl OpsBuilder {
         OpsBuilder {
             health: Health::builder(service.clone()),
             recorder: Recorder::builder(),
+            #[cfg(feature = "ops-logs")]
+            traces: TracesBuilder::new(service.clone()),
             service,
             version: None,
             instance: None,
             environment: None,
             errors: None,
+            #[cfg(feature = "ops-logs")]
+            logs: LogsBuilder::default(),
             options: CoreOptions {
                 allow_control: false,
                 watch_calls: true,
                 log_filter: None,
+                store: Store::default(),
+                notifications: Notifications::default(),
+                alerts: Alerts::default(),
+                #[cfg(feature = "ops-sqlite")]
+                metric_history: None,
             },
+            alerts: AlertSettings::default(),
+            rules: Vec::new(),
+            channels: Vec::new(),
+            external_url: None,
             max_viewers: 200,
             max_events: 10_000,
+            #[cfg(feature = "ops-sqlite")]
+            store_file: None,
+            max_running_workflows: 10_000,
+            max_finished_workflows: 1_000,
         }
     }
 
@@ -115,6 +155,40 @@ impl OpsBuilder {
         self
     }
 
+    /// Changes what is kept of the log.
+    ///
+    /// ```
+    /// use tower_keep::ops::Ops;
+    ///
+    /// let ops = Ops::builder("orders").logs(|logs| logs.max_records(50_000)).build()?;
+    /// # let _ = ops;
+    /// # Ok::<_, tower_keep::ConfigError>(())
+    /// ```
+    #[cfg(feature = "ops-logs")]
+    #[must_use]
+    pub fn logs(mut self, change: impl FnOnce(LogsBuilder) -> LogsBuilder) -> Self {
+        self.logs = change(self.logs);
+        self
+    }
+
+    /// Changes which traces are kept by [`Ops::layer`], and their bounds.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use tower_keep::ops::Ops;
+    ///
+    /// let slow = Some(Duration::from_millis(250));
+    /// let ops = Ops::builder("orders").traces(|traces| traces.sample_rate(0.01).keep_slow(slow)).build()?;
+    /// # let _ = ops;
+    /// # Ok::<_, tower_keep::ConfigError>(())
+    /// ```
+    #[cfg(feature = "ops-logs")]
+    #[must_use]
+    pub fn traces(mut self, change: impl FnOnce(TracesBuilder) -> TracesBuilder) -> Self {
+        self.traces = change(self.traces);
+        self
+    }
+
     /// Sets the error tracker to show. Default: [`ErrorTracker::global`], where all layers record.
     #[must_use]
     pub fn errors(mut self, errors: ErrorTracker) -> Self {
@@ -157,6 +231,58 @@ impl OpsBuilder {
         self
     }
 
+    /// Adds a channel that is told of alerts, of deployments, and of what else [`Ops::notify`] gets. Up to 64.
+    ///
+    /// [`notify`](super::notify) has the channels.
+    #[must_use]
+    pub fn notify<C: Channel>(mut self, channel: ChannelBuilder<C>) -> Self {
+        self.channels.push(channel.erase());
+        self
+    }
+
+    /// Sets where people find the console, such as `https://host/ops`, for the links in notifications. Default: none, so that
+    /// they have no links.
+    #[must_use]
+    pub fn external_url(mut self, url: impl Into<String>) -> Self {
+        self.external_url = Some(url.into());
+        self
+    }
+
+    /// Adds a rule of alerts. At most 2,000.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use tower_keep::ops::{Ops, alerts::Rule};
+    ///
+    /// let rule = Rule::new("payments_errors")
+    ///     .when("error_ratio{route=\"POST /pay\"} > 5%")
+    ///     .for_(Duration::from_secs(120))
+    ///     .critical();
+    /// let ops = Ops::builder("orders").rule(rule).build()?;
+    /// # let _ = ops;
+    /// # Ok::<_, tower_keep::ConfigError>(())
+    /// ```
+    #[must_use]
+    pub fn rule(mut self, rule: Rule) -> Self {
+        self.rules.push(rule);
+        self
+    }
+
+    /// Adds rules of alerts, such as those that [most services](Rule#implementations) want.
+    #[must_use]
+    pub fn rules(mut self, rules: impl IntoIterator<Item = Rule>) -> Self {
+        self.rules.extend(rules);
+        self
+    }
+
+    /// Sets the settings of all alerts, such as those of a file. Its rules are added to those of [`rule`](Self::rule). Default:
+    /// [`AlertSettings::default`].
+    #[must_use]
+    pub fn alerts(mut self, settings: AlertSettings) -> Self {
+        self.alerts = settings;
+        self
+    }
+
     /// Sets how many viewers can be connected at once, 1 to 10,000. Default: 200.
     #[must_use]
     pub fn max_viewers(mut self, viewers: usize) -> Self {
@@ -172,22 +298,92 @@ impl OpsBuilder {
         self
     }
 
-    /// Builds the operations side. It does nothing before [`Ops::install`] or [`Ops::spawn`].
+    /// Keeps what the console remembers in an SQLite file, so that it survives a restart: the path of a file, or a [`StoreFile`]
+    /// with its limits. Each process needs a file of its own. Default: none, so that it is in memory.
+    ///
+    /// The file is opened by [`build`](Self::build), and made if there is none. One that cannot be used is no reason for a service
+    /// not to start: what would be in it is kept in memory, the component `ops_store` of the health says why, and it is tried again
+    /// until it works.
+    ///
+    /// [`StoreFile`]: super::StoreFile
+    ///
+    /// ```
+    /// use tower_keep::ops::Ops;
+    ///
+    /// # let folder = std::env::temp_dir().join(format!("tower-keep-{}", std::process::id()));
+    /// # std::fs::create_dir_all(&folder)?;
+    /// # let path = folder.join("ops.db");
+    /// let ops = Ops::builder("orders").sqlite(path).build()?;
+    /// # drop(ops);
+    /// # std::fs::remove_dir_all(folder)?;
+    /// # Ok::<_, tower_keep::BoxError>(())
+    /// ```
+    #[cfg(feature = "ops-sqlite")]
+    #[cfg_attr(docsrs, doc(cfg(feature = "ops-sqlite")))]
+    #[must_use]
+    pub fn sqlite(mut self, file: impl Into<super::StoreFile>) -> Self {
+        self.store_file = Some(file.into());
+        self
+    }
+
+    /// Sets how many workflows that run are recorded, 1 to 100,000. Default: 10,000.
+    #[must_use]
+    pub fn max_running_workflows(mut self, workflows: usize) -> Self {
+        self.max_running_workflows = workflows;
+        self
+    }
+
+    /// Sets how many workflows that have ended are kept in memory, 1 to 100,000, and in 8 MiB. Default: 1,000.
+    #[must_use]
+    pub fn max_finished_workflows(mut self, workflows: usize) -> Self {
+        self.max_finished_workflows = workflows;
+        self
+    }
+
+    /// Builds the operations side. It opens its file, if there is to be one, and does nothing else before [`Ops::install`] or
+    /// [`Ops::spawn`].
     ///
     /// # Errors
     ///
-    /// Returns an error that names the first setting that is invalid, those of health and recorder included.
-    pub fn build(self) -> Result<Ops, ConfigError> {
+    /// Returns an error that names the first setting that is invalid, those of health, recorder and alerts included.
+    #[cfg_attr(not(feature = "ops-logs"), allow(unused_mut))]
+    pub fn build(mut self) -> Result<Ops, ConfigError> {
         let component = format!("ops \"{}\"", self.service);
         for (field, value, max) in [
             ("max_viewers", self.max_viewers, MAX_VIEWERS),
             ("max_events", self.max_events, MAX_EVENTS),
+            (
+                "max_running_workflows",
+                self.max_running_workflows,
+                MAX_WORKFLOWS,
+            ),
+            (
+                "max_finished_workflows",
+                self.max_finished_workflows,
+                MAX_WORKFLOWS,
+            ),
         ] {
-            if !(1..=max).contains(&value) {
-                let allowed = format!("1 to {max}");
-                return Err(ConfigError::new(component, field, value, allowed));
-            }
+            check_range(&component, field, value, 1..=max)?;
         }
+        let recorder = self.recorder.build()?;
+        let journal = Journal::new(self.max_events);
+        #[cfg(feature = "ops-sqlite")]
+        if let Some(file) = self.store_file.take() {
+            file.validate(&component)?;
+            self.options.store = Store::open(file.clone());
+            let store = &self.options.store;
+            journal.keep_in(store, &file, self.max_events);
+            let history = MetricHistory::new(store, &recorder, file.metric_retention());
+            self.options.metric_history = Some(history);
+        }
+        if let Some(trouble) = self.options.store.trouble() {
+            self.health = self.health.check(Check::store(trouble.clone()));
+        }
+        #[cfg(feature = "ops-logs")]
+        let logs = self.logs.build(&component, &self.options.store)?;
+        #[cfg(feature = "ops-logs")]
+        let traces = self.traces.build(&self.options.store)?;
+        self.options.alerts = Alerts::new(self.service.as_str(), &self.alerts, self.rules)?;
         let hostname = || {
             std::env::var("HOSTNAME")
                 .ok()
@@ -201,15 +397,29 @@ impl OpsBuilder {
             started_at: SystemTime::now(),
             started: Instant::now(),
         };
-        Ok(Ops::new(Core::new(
-            about,
-            self.recorder.build()?,
-            self.health.build()?,
-            self.errors
+        let origin = Origin::new(&about, self.external_url.as_deref())?;
+        self.options.notifications =
+            Notifications::new(self.channels, origin, &self.options.store)?;
+        for check in self.options.notifications.checks() {
+            self.health = self.health.check(check);
+        }
+        let (running, finished) = (self.max_running_workflows, self.max_finished_workflows);
+        let (workflows, lost) = Workflows::open(running, finished, self.options.store.clone());
+        workflows::record_lost(&journal, &recorder, &lost);
+        let parts = CoreParts {
+            recorder,
+            health: self.health.build()?,
+            errors: self
+                .errors
                 .unwrap_or_else(|| ErrorTracker::global().clone()),
-            Journal::new(self.max_events),
-            Hub::new(self.max_viewers),
-            self.options,
-        )))
+            journal,
+            hub: Hub::new(self.max_viewers),
+            workflows,
+            #[cfg(feature = "ops-logs")]
+            logs,
+            #[cfg(feature = "ops-logs")]
+            traces,
+        };
+        Ok(Ops::new(Core::new(about, parts, self.options)))
     }
 }

@@ -8,23 +8,35 @@ use std::{
 
 use tokio::time::Instant;
 
+#[cfg(feature = "ops-logs")]
+use super::logs::LogStore;
+#[cfg(feature = "ops-sqlite")]
+use super::metric_history::MetricHistory;
+#[cfg(feature = "ops-logs")]
+use super::traces::Traces;
 use super::{
     access::{FailedLoginCount, FailedLogins, LoginSource},
+    alerting,
+    alerts::Alerts,
     api::sections::{self, Sections},
     audit, control,
     guards::{GuardHistory, Holds},
     health::Health,
     journal::{Event, EventKind, Journal, Severity},
     log_level::{self, TemporaryFilter},
-    push::{FirstParts, Hub, Update, UpdateKind},
+    notify::Notifications,
+    push::{Channel, FirstParts, Hub, Update, UpdateKind},
     recorder::Recorder,
+    series::{Query, QueryError, QueryResult},
+    store::{Store, Trouble},
     time::clock,
+    workflows::{self, Workflows},
 };
 use crate::{call::Label, errors::ErrorTracker, track::CallTable};
 
 /// The names of the service, as the console shows them.
 #[derive(Clone, Debug)]
-pub(super) struct About {
+pub(in crate::ops) struct About {
     pub(super) service: Label,
     pub(super) version: Option<Label>,
     pub(super) instance: Option<Label>,
@@ -42,6 +54,25 @@ pub(super) struct CoreOptions {
     /// True if the console shows calls in flight.
     pub(super) watch_calls: bool,
     pub(super) log_filter: Option<TemporaryFilter>,
+    pub(super) store: Store,
+    pub(super) notifications: Notifications,
+    pub(super) alerts: Alerts,
+    #[cfg(feature = "ops-sqlite")]
+    pub(super) metric_history: Option<MetricHistory>,
+}
+
+/// The parts of which each has a builder or is one of its own.
+pub(super) struct CoreParts {
+    pub(super) recorder: Recorder,
+    pub(super) health: Health,
+    pub(super) errors: ErrorTracker,
+    pub(super) journal: Journal,
+    pub(super) hub: Hub,
+    pub(super) workflows: Arc<Workflows>,
+    #[cfg(feature = "ops-logs")]
+    pub(super) logs: LogStore,
+    #[cfg(feature = "ops-logs")]
+    pub(super) traces: Traces,
 }
 
 /// The knowledge of the operations side, shared by the driver and the API. Viewers do not hold it.
@@ -54,10 +85,20 @@ pub(super) struct Core {
     pub(super) errors: ErrorTracker,
     pub(super) journal: Journal,
     pub(super) hub: Hub,
+    pub(super) store: Store,
+    pub(super) notifications: Notifications,
+    pub(super) workflows: Arc<Workflows>,
+    #[cfg(feature = "ops-logs")]
+    pub(super) logs: LogStore,
+    pub(super) alerts: Alerts,
+    #[cfg(feature = "ops-sqlite")]
+    metric_history: Option<MetricHistory>,
     /// True if operators may change something.
     pub(super) allow_control: bool,
     /// True if the console shows calls in flight.
     watch_calls: bool,
+    #[cfg(feature = "ops-logs")]
+    pub(super) traces: Traces,
     log_filter: Mutex<Option<TemporaryFilter>>,
     guards: Mutex<GuardHistory>,
     holds: Mutex<Holds>,
@@ -76,27 +117,34 @@ struct LastUpdate {
     sections: Option<Sections>,
     /// The number of the last event that viewers have.
     shown: u64,
+    /// The version of the workflows in the last change. A tick does not count: a viewer may have none for a minute.
+    workflows: u64,
+    /// The number of the last record of the log that viewers have.
+    #[cfg(feature = "ops-logs")]
+    tailed: u64,
 }
 
 impl Core {
-    pub(super) fn new(
-        about: About,
-        recorder: Recorder,
-        health: Health,
-        errors: ErrorTracker,
-        journal: Journal,
-        hub: Hub,
-        options: CoreOptions,
-    ) -> Self {
+    pub(super) fn new(about: About, parts: CoreParts, options: CoreOptions) -> Self {
         Core {
             about,
-            recorder,
-            health,
-            errors,
-            journal,
-            hub,
+            recorder: parts.recorder,
+            health: parts.health,
+            errors: parts.errors,
+            journal: parts.journal,
+            hub: parts.hub,
+            #[cfg(feature = "ops-sqlite")]
+            metric_history: options.metric_history,
+            store: options.store,
+            notifications: options.notifications,
+            workflows: parts.workflows,
+            #[cfg(feature = "ops-logs")]
+            logs: parts.logs,
+            alerts: options.alerts,
             allow_control: options.allow_control,
             watch_calls: options.watch_calls,
+            #[cfg(feature = "ops-logs")]
+            traces: parts.traces,
             log_filter: Mutex::new(options.log_filter),
             guards: Mutex::default(),
             holds: Mutex::default(),
@@ -136,6 +184,18 @@ impl Core {
         self.watch_calls.then(CallTable::global)
     }
 
+    /// Returns whether the trace of this ID is kept, to be linked.
+    #[cfg(feature = "ops-logs")]
+    pub(super) fn keeps_trace(&self, trace_id: Option<&str>) -> bool {
+        let parsed = trace_id.and_then(|id| crate::context::TraceId::from_hex(id.as_bytes()));
+        parsed.is_some_and(|trace_id| self.traces.contains(trace_id))
+    }
+
+    #[cfg(not(feature = "ops-logs"))]
+    pub(super) fn keeps_trace(&self, _: Option<&str>) -> bool {
+        false
+    }
+
     /// Returns the filter of the log, if there is one. It runs under this lock, so that nothing else waits for it.
     pub(super) fn log_filter(&self) -> MutexGuard<'_, Option<TemporaryFilter>> {
         lock(&self.log_filter)
@@ -147,10 +207,22 @@ impl Core {
             .duration_since(SystemTime::UNIX_EPOCH)
             .unwrap_or_default();
         self.recorder.tick(second.as_secs());
+        #[cfg(feature = "ops-sqlite")]
+        if let Some(history) = &self.metric_history {
+            history.restore();
+        }
+        self.record_notices();
+        alerting::tick(self, now);
         control::end_holds(self, now);
         log_level::end(self, now);
+        self.tick_workflows();
+        #[cfg(feature = "ops-logs")]
+        self.traces.tick(now);
         let failed = self.failed_logins().take_due(now);
         self.record_failed_logins(failed, at);
+        self.store_logs();
+        // Read first: what happens once a viewer has come is shown to it.
+        let (shown, workflows) = (self.journal.last(), self.workflows.version());
         if self.hub.viewers() > 0 {
             self.send_update(UpdateKind::Tick, at);
         } else {
@@ -158,16 +230,84 @@ impl Core {
             let mut last = lock(&self.last);
             *last = LastUpdate {
                 sections: None,
-                shown: self.journal.last(),
+                shown,
+                workflows,
+                #[cfg(feature = "ops-logs")]
+                tailed: self.logs.tail(u64::MAX).1,
             };
             self.hub.clear();
         }
+    }
+
+    /// Stores what was logged, and counts what could not be kept.
+    pub(super) fn store_logs(&self) {
+        #[cfg(feature = "ops-logs")]
+        {
+            self.logs.store();
+            self.logs.count(&self.recorder);
+        }
+    }
+
+    /// Keeps of the log what the directives of an operator let through, or again what is kept otherwise.
+    pub(super) fn follow_log_filter(&self, directives: Option<&str>) {
+        #[cfg(feature = "ops-logs")]
+        self.logs.follow(directives);
+        #[cfg(not(feature = "ops-logs"))]
+        let _ = directives;
+    }
+
+    fn tick_workflows(&self) {
+        let lost = self.workflows.tick();
+        self.workflows.count(&self.recorder);
+        workflows::record_lost(&self.journal, &self.recorder, &lost);
     }
 
     /// Records what somebody did, in the log as well.
     pub(super) fn audit(&self, event: Event) -> u64 {
         audit::report(&event);
         self.journal.record(event)
+    }
+
+    /// Answers a query of metrics from memory, and from the file where memory does not reach. Blocks.
+    pub(super) fn query(&self, query: &Query) -> Result<QueryResult, QueryError> {
+        #[cfg(feature = "ops-sqlite")]
+        if let Some(history) = &self.metric_history {
+            return history.query(query);
+        }
+        self.recorder.query(query)
+    }
+
+    #[cfg(all(test, feature = "ops-sqlite"))]
+    pub(super) fn metric_history(&self) -> Option<&MetricHistory> {
+        self.metric_history.as_ref()
+    }
+
+    /// Lets the file have all that it can have now: the process is about to end.
+    pub(super) fn flush(&self) {
+        #[cfg(feature = "ops-sqlite")]
+        if let Some(history) = &self.metric_history {
+            history.write_begun_minute();
+        }
+        self.store.flush();
+    }
+
+    /// Returns how much was not written to the file, since more waited than may.
+    pub(super) fn store_dropped(&self) -> u64 {
+        #[cfg(feature = "ops-sqlite")]
+        if let Some(history) = &self.metric_history {
+            return self.store.dropped() + history.dropped();
+        }
+        self.store.dropped()
+    }
+
+    /// Records what the store has to say of its file.
+    fn record_notices(&self) {
+        let trouble = self.store.trouble();
+        for text in trouble.map(Trouble::take_notices).unwrap_or_default() {
+            let subject = self.about.service.as_str();
+            let event = Event::new(EventKind::Lifecycle, Severity::Warning, subject, text);
+            self.journal.record(event);
+        }
     }
 
     /// Records how many logins have failed until now.
@@ -192,7 +332,9 @@ impl Core {
         if self.hub.viewers() > 0 {
             let mut last = lock(&self.last);
             // Several events are one change: the later ones may be in the update of the first.
-            if kind == UpdateKind::Change && self.journal.last() <= last.shown {
+            let is_same =
+                self.journal.last() <= last.shown && self.workflows.version() <= last.workflows;
+            if kind == UpdateKind::Change && is_same {
                 return;
             }
             let update = self.update(kind, at, &mut last);
@@ -228,7 +370,17 @@ impl Core {
     fn update(&self, kind: UpdateKind, at: SystemTime, last: &mut LastUpdate) -> Arc<Update> {
         let seq = self.updates.fetch_add(1, Ordering::Relaxed) + 1;
         let (before, shown) = (last.sections.take(), last.shown);
-        let (sections, update) = sections::update(self, kind, seq, at, before.as_ref(), shown);
+        let workflows = self.workflows.version();
+        let (sections, mut update) = sections::update(self, kind, seq, at, before.as_ref(), shown);
+        #[cfg(feature = "ops-logs")]
+        if kind == UpdateKind::Tick {
+            let (chunk, newest) = self.logs.tail(last.tailed);
+            (update.logs, last.tailed) = (Some(chunk), newest);
+        }
+        if kind == UpdateKind::Change && workflows > last.workflows {
+            update.changed.insert(Channel::Workflows);
+            last.workflows = workflows;
+        }
         last.sections = Some(sections);
         if let Some(newest) = update.newest_event {
             last.shown = newest;
@@ -242,6 +394,17 @@ impl Drop for Core {
         // Nobody else would end them.
         let holds = std::mem::take(self.holds.get_mut().unwrap_or_else(PoisonError::into_inner));
         holds.end_all();
+        if *self.is_running.get_mut() {
+            // What was added since the last tick.
+            let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
+            self.recorder.tick(now.unwrap_or_default().as_secs());
+        }
+        // On their way to the file, which is closed after this.
+        #[cfg(feature = "ops-logs")]
+        self.traces.refresh();
+        self.flush();
+        // A task that is aborted may have a clone for a moment: the application may exit before.
+        self.store.close();
     }
 }
 

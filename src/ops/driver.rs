@@ -12,11 +12,13 @@ use tokio::{
         watch,
     },
     task::spawn_blocking,
-    time::{Instant, MissedTickBehavior, interval, sleep_until},
+    time::{Instant, MissedTickBehavior, interval_at, sleep_until},
 };
 
 use super::{
+    alerting,
     core::Core,
+    guards::state_text,
     health::{HealthChange, HealthSnapshot, HealthStatus, Phase},
     journal::{Event, EventKind, Severity},
     push::UpdateKind,
@@ -40,18 +42,34 @@ pub(super) fn run(core: &Arc<Core>) -> impl Future<Output = ()> + use<> {
     let mut health = core.health.subscribe();
     let mut snapshots = core.health.watch();
     let mut events = core.journal.subscribe();
+    let workflows = core.workflows.clone();
     let weak = Arc::downgrade(core);
+    #[cfg(feature = "ops-logs")]
+    let logs = core.logs.waiting();
     record_start(core);
     async move {
-        let mut ticks = interval(SECOND);
+        let began = Instant::now();
+        let mut ticks = interval_at(began, SECOND);
         // History has a gap where the runtime was blocked, not a burst.
         ticks.set_missed_tick_behavior(MissedTickBehavior::Skip);
         let mut is_shutting_down = false;
         let mut next_push = None;
         let mut last_push = Instant::now() - BETWEEN_CHANGES;
+        let mut last_workflows = Instant::now() - SECOND;
+        #[cfg(feature = "ops-logs")]
+        let many_logs = async || logs.many().await;
+        #[cfg(not(feature = "ops-logs"))]
+        let many_logs = std::future::pending::<()>;
+        // Before the first tick: alerts go on where they were.
+        if !offload(&weak, move |core| alerting::start(core, began)).await {
+            return;
+        }
         loop {
             let is_alive = tokio::select! {
-                now = ticks.tick() => offload(&weak, move |core| core.tick(SystemTime::now(), now)).await,
+                due = ticks.tick() => {
+                    let at = wall_clock(due, Instant::now(), SystemTime::now());
+                    offload(&weak, move |core| core.tick(at, due)).await
+                }
                 transition = receive(&mut transitions) => {
                     with_core(&weak, |core| on_transition(core, transition))
                 }
@@ -62,14 +80,20 @@ pub(super) fn run(core: &Arc<Core>) -> impl Future<Output = ()> + use<> {
                     with_core(&weak, on_shutdown)
                 }
                 // All that is recorded is pushed, by whom ever it was.
-                _ = events.next() => {
+                event = events.next() => {
+                    next_push.get_or_insert_with(|| Instant::now().max(last_push + BETWEEN_CHANGES));
+                    with_core(&weak, |core| alerting::on_event(core, &event))
+                }
+                // At once, but once per second: what comes faster is pushed together.
+                () = workflows.changed(), if last_workflows.elapsed() >= SECOND => {
+                    last_workflows = Instant::now();
                     next_push.get_or_insert_with(|| Instant::now().max(last_push + BETWEEN_CHANGES));
                     true
                 }
+                () = many_logs() => offload(&weak, Core::store_logs).await,
                 () = sleep_until(next_push.unwrap_or(last_push)), if next_push.is_some() => {
                     (next_push, last_push) = (None, Instant::now());
-                    let send = |core: &Core| core.send_update(UpdateKind::Change, SystemTime::now());
-                    offload(&weak, send).await
+                    offload(&weak, on_change).await
                 }
             };
             if !is_alive {
@@ -77,6 +101,13 @@ pub(super) fn run(core: &Arc<Core>) -> impl Future<Output = ()> + use<> {
             }
         }
     }
+}
+
+/// Returns the wall clock at which a tick was due. It comes somewhat later, on a busy machine in the next second: of two ticks one
+/// second would have both points then, and the other none.
+fn wall_clock(due: Instant, now: Instant, at: SystemTime) -> SystemTime {
+    let late = now.saturating_duration_since(due);
+    at.checked_sub(late).unwrap_or(at)
 }
 
 /// Runs a step while somebody else holds the core, and returns whether anybody does. A step that panics is one that is left out.
@@ -94,6 +125,13 @@ async fn offload(core: &Weak<Core>, step: impl FnOnce(&Core) + Send + 'static) -
     let done = spawn_blocking(move || with_core(&core, step));
     // Cancelled where the runtime shuts down, and this task with it.
     done.await.unwrap_or(false)
+}
+
+/// Evaluates rules about what has changed, and sends it to viewers.
+fn on_change(core: &Core) {
+    // What it records comes with the next update.
+    alerting::evaluate_affected(core);
+    core.send_update(UpdateKind::Change, SystemTime::now());
 }
 
 /// Waits until the process shuts down.
@@ -118,6 +156,7 @@ fn on_shutdown(core: &Core) {
     core.record_failed_logins(failed, SystemTime::now());
     core.send_update(UpdateKind::Change, SystemTime::now());
     core.hub.close();
+    core.flush();
 }
 
 /// A value that was received, or how many were lost before it.
@@ -150,24 +189,28 @@ fn on_transition(core: &Core, transition: Received<GuardTransition>) {
         Received::Lost(lost) => return record_lost(core, EventKind::Guard, "transitions", lost),
     };
     core.guards().record(&transition);
+    let limits = transition.limits;
     let severity = match transition.to {
+        _ if limits.is_some_and(|limits| limits.to > limits.from) => Severity::Info,
         "open" | "forced_open" if !transition.shadow => Severity::Critical,
         "closed" | "off" => Severity::Info,
         _ => Severity::Warning,
     };
     let key = transition.key.as_ref().map(|key| format!(" for {key}"));
+    let from = state_text(transition.from, limits.map(|limits| limits.from));
+    let to = state_text(transition.to, limits.map(|limits| limits.to));
     let text = format!(
         "{} → {}{}, {}",
-        words(transition.from),
-        words(transition.to),
+        words(&from),
+        words(&to),
         key.as_deref().unwrap_or_default(),
         words(transition.reason)
     );
     let last_error = transition.last_error.as_ref();
     let event = Event::new(EventKind::Guard, severity, transition.name.as_str(), text)
         .with("kind", transition.kind)
-        .with("from", transition.from)
-        .with("to", transition.to)
+        .with("from", &*from)
+        .with("to", &*to)
         .with("reason", transition.reason)
         .with("key", transition.key.as_ref().map(|key| key.as_str()))
         .with(
@@ -232,4 +275,23 @@ fn record_lost(core: &Core, kind: EventKind, what: &str, lost: u64) {
 
 fn words(state: &str) -> String {
     state.replace('_', " ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn late_ticks_have_the_seconds_in_which_they_were_due() {
+        let (began, at_begin) = (Instant::now(), SystemTime::UNIX_EPOCH + SECOND * 1_000);
+        // Due shortly before the end of a second, and late by less than one.
+        let late = [0, 20, 900, 3, 50, 0, 999, 10].map(Duration::from_millis);
+        let seconds = (0..).zip(late).map(|(tick, late)| {
+            let due = SECOND * tick + Duration::from_millis(990);
+            let at = wall_clock(began + due, began + due + late, at_begin + due + late);
+            let since = at.duration_since(SystemTime::UNIX_EPOCH);
+            since.expect("after 1970").as_secs()
+        });
+        assert!(seconds.eq(1_000..1_008));
+    }
 }

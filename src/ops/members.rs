@@ -2,6 +2,9 @@
 
 use serde_json::{Map, Value};
 
+/// The longest reason of an operator, in bytes.
+const MAX_REASON: usize = 500;
+
 /// The members of an object, all of which are known.
 #[derive(Debug)]
 pub(super) struct Members(Map<String, Value>);
@@ -14,7 +17,7 @@ pub(super) struct MemberError {
 }
 
 impl MemberError {
-    fn new(name: &str, detail: impl Into<String>) -> Self {
+    pub(super) fn new(name: &str, detail: impl Into<String>) -> Self {
         MemberError {
             name: name.to_owned(),
             detail: detail.into(),
@@ -50,6 +53,16 @@ impl Members {
     pub(super) fn required_text(&self, name: &str) -> Result<&str, MemberError> {
         let found = self.text(name)?;
         found.ok_or_else(|| MemberError::new(name, format!("{name} is missing, must be a text")))
+    }
+
+    /// Returns the reason of an operator's change, which must be there.
+    pub(super) fn reason(&self) -> Result<&str, MemberError> {
+        check_reason(self.required_text("reason")?)
+    }
+
+    /// Returns the reason of an operator's change, if it is there.
+    pub(super) fn optional_reason(&self) -> Result<Option<&str>, MemberError> {
+        self.text("reason")?.map(check_reason).transpose()
     }
 
     /// Returns a whole number, if it is there.
@@ -94,6 +107,16 @@ impl Members {
     }
 }
 
+fn check_reason(reason: &str) -> Result<&str, MemberError> {
+    let reason = reason.trim();
+    if (1..=MAX_REASON).contains(&reason.len()) {
+        return Ok(reason);
+    }
+    let len = reason.len();
+    let detail = format!("reason has {len} bytes, must have 1 to {MAX_REASON}");
+    Err(MemberError::new("reason", detail))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -133,6 +156,25 @@ mod tests {
             detail(members.required_text("d")),
             error("d", "d is missing, must be a text")
         );
+    }
+
+    #[test]
+    fn reason_is_trimmed_and_bounded() {
+        let of = |text: &str| {
+            let json = serde_json::json!({"reason": text}).to_string();
+            Members::parse(json.as_bytes(), &["reason"]).expect("known")
+        };
+        assert_eq!(of(" on it ").reason(), Ok("on it"));
+        let longest = "x".repeat(MAX_REASON);
+        assert_eq!(of(&longest).optional_reason(), Ok(Some(&*longest)));
+        for (text, len) in [(" ".to_owned(), 0), (longest.clone() + "x", 501)] {
+            let expected = format!("reason has {len} bytes, must have 1 to 500");
+            assert_eq!(detail(of(&text).reason()).1, expected);
+            assert_eq!(detail(of(&text).optional_reason()).1, expected);
+        }
+        let none = Members::parse(b"{}", &["reason"]).expect("an object");
+        assert_eq!(none.optional_reason(), Ok(None));
+        assert_eq!(detail(none.reason()).1, "reason is missing, must be a text");
     }
 
     #[test]

@@ -19,28 +19,57 @@ const SECRET_NAMES: [&str; 7] = [
 
 /// Returns a text in one line, without the credentials in it.
 pub(super) fn redacted(text: &str) -> String {
+    let words = text.split(|c: char| c.is_whitespace() || c.is_control());
     let mut safe = String::with_capacity(text.len());
-    let mut is_credential = false;
-    for word in text.split(|c: char| c.is_whitespace() || c.is_control()) {
-        if word.is_empty() {
-            continue;
-        }
+    let mut redactor = Redactor::default();
+    for word in words.filter(|word| !word.is_empty()) {
         if !safe.is_empty() {
             safe.push(' ');
         }
+        redactor.write(&mut safe, word);
+    }
+    safe
+}
+
+/// Returns a text without the credentials in it, its lines and spaces as they are.
+#[cfg(feature = "ops-logs")]
+pub(super) fn redacted_lines(text: &str) -> String {
+    let mut safe = String::with_capacity(text.len());
+    let mut redactor = Redactor::default();
+    for part in text.split_inclusive(|c: char| c.is_whitespace() || c.is_control()) {
+        let word = part.trim_end_matches(|c: char| c.is_whitespace() || c.is_control());
+        if !word.is_empty() {
+            redactor.write(&mut safe, word);
+        }
+        let space = &part[word.len()..];
+        safe.push_str(match space {
+            "\n" | "\t" | "" => space,
+            _ => " ",
+        });
+    }
+    safe
+}
+
+/// Writes words one after the other, of which one may say that the next is a credential.
+#[derive(Default)]
+struct Redactor {
+    is_credential: bool,
+}
+
+impl Redactor {
+    fn write(&mut self, safe: &mut String, word: &str) {
         if is_auth_scheme(word) {
             // Also after `Authorization:`.
             safe.push_str(word);
-            is_credential = true;
-        } else if is_credential {
+            self.is_credential = true;
+        } else if self.is_credential {
             safe.push_str(REDACTED);
-            is_credential = false;
+            self.is_credential = false;
         } else {
-            write_word(&mut safe, word);
-            is_credential = announces_credential(word);
+            write_word(safe, word);
+            self.is_credential = announces_credential(word);
         }
     }
-    safe
 }
 
 fn is_auth_scheme(word: &str) -> bool {

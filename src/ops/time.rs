@@ -1,4 +1,4 @@
-//! Times as the API has them.
+//! Times as the API and the file of the store have them.
 
 use std::time::{Duration, SystemTime};
 
@@ -16,6 +16,20 @@ pub(super) fn clock(at: SystemTime) -> String {
     format!("{hour:02}:{minute:02}:{:02} UTC", second % 60)
 }
 
+/// Returns a time in whole milliseconds since 1970; 0 for one before.
+pub(super) fn to_millis(at: SystemTime) -> i64 {
+    let since = at.duration_since(SystemTime::UNIX_EPOCH);
+    i64::try_from(since.unwrap_or_default().as_millis()).unwrap_or(i64::MAX)
+}
+
+/// Returns the time of these milliseconds; that of 1970 where there is none.
+#[cfg(feature = "ops-sqlite")]
+pub(super) fn from_millis(millis: i64) -> SystemTime {
+    let since = Duration::from_millis(millis.max(0) as u64);
+    let at = SystemTime::UNIX_EPOCH.checked_add(since);
+    at.unwrap_or(SystemTime::UNIX_EPOCH)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -25,6 +39,19 @@ mod tests {
         let at = SystemTime::UNIX_EPOCH + Duration::from_micros(1_500_400);
         assert_eq!(unix(at), 1.5);
         assert_eq!(unix(SystemTime::UNIX_EPOCH - Duration::from_secs(1)), 0.0);
+    }
+
+    #[cfg(feature = "ops-sqlite")]
+    #[test]
+    fn millis_are_those_of_a_time() {
+        for millis in [0, 1, 1_768_621_008_999] {
+            assert_eq!(to_millis(from_millis(millis)), millis);
+        }
+        assert_eq!(from_millis(-1), SystemTime::UNIX_EPOCH);
+        assert_eq!(
+            to_millis(SystemTime::UNIX_EPOCH - Duration::from_secs(1)),
+            0
+        );
     }
 
     #[test]

@@ -1,7 +1,8 @@
 use std::{sync::OnceLock, time::Duration};
 
 use super::{
-    Pipeline, error_classifier::ErrorClassifier, injected::PipelineFaults, shared::PipelineShared,
+    Pipeline, error_classifier::ErrorClassifier, hedge_part::HedgePart, injected::PipelineFaults,
+    shared::PipelineShared,
 };
 use crate::{
     breaker::{CircuitBreaker, CircuitBreakerBuilder},
@@ -9,8 +10,12 @@ use crate::{
     call::{ClassifyOutput, ConfigError, Label},
     chaos::{Chaos, InjectedFault},
     fallback::{Fallback, FallbackBuilder},
+    hedge::{Hedge, HedgeBuilder},
     operation::Operation,
+    priority::{Prioritizer, PrioritizerBuilder},
+    rate_limit::{RateLimit, RateLimitBuilder},
     retry::{Retry, RetryBuilder},
+    throttle::{Throttle, ThrottleBuilder},
     timeout::{TimeLimit, Timeouts},
 };
 
@@ -21,9 +26,13 @@ pub struct PipelineBuilder {
     operation: Option<Operation>,
     fallback: Option<Result<Fallback, ConfigError>>,
     total_limit: Option<Duration>,
+    prioritizer: Option<Result<Prioritizer, ConfigError>>,
     bulkhead: Option<Result<Bulkhead, ConfigError>>,
     retry: Option<Result<Retry, ConfigError>>,
+    hedge: Option<HedgePart>,
+    throttle: Option<Result<Throttle, ConfigError>>,
     breaker: Option<Result<CircuitBreaker, ConfigError>>,
+    rate_limit: Option<Result<RateLimit, ConfigError>>,
     attempt_limit: Option<Duration>,
     faults: PipelineFaults,
     classify_error: Option<ErrorClassifier>,
@@ -36,9 +45,13 @@ impl PipelineBuilder {
             name,
             fallback: None,
             total_limit: None,
+            prioritizer: None,
             bulkhead: None,
             retry: None,
+            hedge: None,
+            throttle: None,
             breaker: None,
+            rate_limit: None,
             attempt_limit: None,
             faults: PipelineFaults::default(),
             classify_error: None,
@@ -121,6 +134,53 @@ impl PipelineBuilder {
         self
     }
 
+    /// Adds a prioritizer with the name of the pipeline, which sheds calls of a low priority first; the closure changes its settings.
+    /// The priority is that of the work around the call: that of its [`Context`](crate::Context), or of a prioritizer further out.
+    /// Default: no prioritizer.
+    ///
+    /// ```
+    /// use tower_keep::{Context, Pipeline, bulkhead::QueueOrder, priority::PriorityClass};
+    ///
+    /// # #[tokio::main(flavor = "current_thread", start_paused = true)] async fn main() -> Result<(), tower_keep::BoxError> {
+    /// let exports = Pipeline::builder("exports")
+    ///     .prioritizer(|prioritizer| prioritizer.floor(0.1))
+    ///     .bulkhead(|bulkhead| bulkhead.limit(4).queue_limit(16).queue_order(QueueOrder::Priority))
+    ///     .build()?;
+    /// let job = Context::new_root().with_priority(PriorityClass::Bulk);
+    /// let rows = job.scope(exports.run(async || Ok::<u32, std::io::Error>(7))).await?;
+    /// assert_eq!(rows, 7);
+    /// let stats = exports.prioritizer().unwrap().stats();
+    /// assert_eq!(stats.class(PriorityClass::Bulk).admitted, 1);
+    /// # Ok(()) }
+    /// ```
+    #[must_use]
+    pub fn prioritizer(
+        self,
+        configure: impl FnOnce(PrioritizerBuilder) -> PrioritizerBuilder,
+    ) -> Self {
+        let prioritizer = configure(Prioritizer::builder(self.name.clone())).build();
+        PipelineBuilder {
+            prioritizer: Some(prioritizer),
+            ..self
+        }
+    }
+
+    /// Adds a prioritizer that others use as well.
+    ///
+    /// ```
+    /// use tower_keep::{Pipeline, priority::Prioritizer};
+    ///
+    /// let jobs = Prioritizer::new("jobs");
+    /// let exports = Pipeline::builder("exports").shared_prioritizer(&jobs).build()?;
+    /// assert_eq!(exports.prioritizer().unwrap().name(), "jobs");
+    /// # Ok::<_, tower_keep::ConfigError>(())
+    /// ```
+    #[must_use]
+    pub fn shared_prioritizer(mut self, prioritizer: &Prioritizer) -> Self {
+        self.prioritizer = Some(Ok(prioritizer.clone()));
+        self
+    }
+
     /// Adds a bulkhead with the name of the pipeline; the closure changes its settings. Default: no bulkhead.
     ///
     /// A call has one slot for all of its attempts and the waits between them. Without a [queue](BulkheadBuilder::queue_limit),
@@ -193,6 +253,79 @@ impl PipelineBuilder {
         self
     }
 
+    /// Adds a hedge with the name of the pipeline; the closure changes its settings. It pays from the budget of the pipeline's retry, if
+    /// there is one, unless the closure sets another. Default: no hedge, since the work may not be done twice.
+    ///
+    /// Attempts run at the same time, each through throttle, breaker and attempt limit. [`run_mut`](super::Pipeline::run_mut) is not
+    /// hedged: two attempts cannot borrow the same.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use tower_keep::Pipeline;
+    ///
+    /// let delay = Duration::from_millis(20);
+    /// let pipeline = Pipeline::builder("replicas").hedge(|hedge| hedge.delay(delay)).build()?;
+    /// assert_eq!(pipeline.hedge().unwrap().stats().delay, Some(delay));
+    /// # Ok::<_, tower_keep::ConfigError>(())
+    /// ```
+    #[must_use]
+    pub fn hedge(mut self, configure: impl FnOnce(HedgeBuilder) -> HedgeBuilder) -> Self {
+        let hedge = configure(Hedge::builder(self.name.clone()));
+        self.hedge = Some(HedgePart::Own(hedge));
+        self
+    }
+
+    /// Adds a hedge that others use as well.
+    ///
+    /// ```
+    /// use tower_keep::{Pipeline, hedge::Hedge};
+    ///
+    /// let replicas = Hedge::new("replicas");
+    /// let reads = Pipeline::builder("reads").shared_hedge(&replicas).build()?;
+    /// assert_eq!(reads.hedge().unwrap().name(), "replicas");
+    /// # Ok::<_, tower_keep::ConfigError>(())
+    /// ```
+    #[must_use]
+    pub fn shared_hedge(mut self, hedge: &Hedge) -> Self {
+        self.hedge = Some(HedgePart::Shared(hedge.clone()));
+        self
+    }
+
+    /// Adds a throttle with the name of the pipeline, which rejects attempts in proportion to how many fail; the closure changes its
+    /// settings. Default: no throttle.
+    ///
+    /// ```
+    /// use tower_keep::Pipeline;
+    ///
+    /// let pipeline = Pipeline::builder("ledger").throttle(|throttle| throttle.factor(1.5)).build()?;
+    /// assert_eq!(pipeline.throttle().unwrap().settings().factor, 1.5);
+    /// # Ok::<_, tower_keep::ConfigError>(())
+    /// ```
+    #[must_use]
+    pub fn throttle(self, configure: impl FnOnce(ThrottleBuilder) -> ThrottleBuilder) -> Self {
+        let throttle = configure(Throttle::builder(self.name.clone())).build();
+        PipelineBuilder {
+            throttle: Some(throttle),
+            ..self
+        }
+    }
+
+    /// Adds a throttle that others use as well: all that call one peer, say.
+    ///
+    /// ```
+    /// use tower_keep::{Pipeline, throttle::Throttle};
+    ///
+    /// let ledger = Throttle::new("ledger");
+    /// let reads = Pipeline::builder("reads").shared_throttle(&ledger).build()?;
+    /// assert_eq!(reads.throttle().unwrap().name(), "ledger");
+    /// # Ok::<_, tower_keep::ConfigError>(())
+    /// ```
+    #[must_use]
+    pub fn shared_throttle(mut self, throttle: &Throttle) -> Self {
+        self.throttle = Some(Ok(throttle.clone()));
+        self
+    }
+
     /// Adds a breaker with the name of the pipeline; the closure changes its settings. Default: no breaker.
     ///
     /// ```
@@ -227,6 +360,55 @@ impl PipelineBuilder {
     #[must_use]
     pub fn shared_breaker(mut self, breaker: &CircuitBreaker) -> Self {
         self.breaker = Some(Ok(breaker.clone()));
+        self
+    }
+
+    /// Adds a rate limit with the name of the pipeline, of which each attempt takes one call; the closure changes its settings.
+    /// Default: no rate limit.
+    ///
+    /// An attempt for which there is no room waits for [`max_wait`](RateLimitBuilder::max_wait) at most, and never past the
+    /// deadline: with `Duration::ZERO` it is rejected at once. What it waits is no part of the
+    /// [attempt limit](Self::attempt_limit), but of the total limit, and counts where a breaker looks for slow calls. An error
+    /// of the peer that means that it is called too often, such as a `tonic::Status` with `RESOURCE_EXHAUSTED`,
+    /// [empties](crate::rate_limit#clients) the limit.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use tower_keep::{BoxError, Pipeline};
+    /// use tokio::time::Instant;
+    ///
+    /// # #[tokio::main(flavor = "current_thread", start_paused = true)] async fn main() -> Result<(), BoxError> {
+    /// let second = Duration::from_secs(1);
+    /// let mails = Pipeline::builder("mails").rate_limit(|limit| limit.rate(1, second).max_wait(5 * second)).build()?;
+    /// let start = Instant::now();
+    /// for _ in 0..3 {
+    ///     mails.run(async || Ok::<_, std::io::Error>(())).await?;
+    /// }
+    /// assert_eq!(start.elapsed(), 2 * second);
+    /// # Ok(()) }
+    /// ```
+    #[must_use]
+    pub fn rate_limit(self, configure: impl FnOnce(RateLimitBuilder) -> RateLimitBuilder) -> Self {
+        let rate_limit = configure(RateLimit::builder(self.name.clone())).build();
+        PipelineBuilder {
+            rate_limit: Some(rate_limit),
+            ..self
+        }
+    }
+
+    /// Adds a rate limit that others use as well: all that call one peer, say.
+    ///
+    /// ```
+    /// use tower_keep::{Pipeline, RateLimit};
+    ///
+    /// let quotes = RateLimit::new("quotes");
+    /// let reads = Pipeline::builder("reads").shared_rate_limit(&quotes).build()?;
+    /// assert_eq!(reads.rate_limit().unwrap().name(), "quotes");
+    /// # Ok::<_, tower_keep::ConfigError>(())
+    /// ```
+    #[must_use]
+    pub fn shared_rate_limit(mut self, rate_limit: &RateLimit) -> Self {
+        self.rate_limit = Some(Ok(rate_limit.clone()));
         self
     }
 
@@ -338,6 +520,8 @@ impl PipelineBuilder {
     pub fn build(self) -> Result<Pipeline, ConfigError> {
         self.validate()?;
         let (total_limit, attempt_limit) = self.limits();
+        let retry = self.retry.transpose()?;
+        let hedge = self.hedge.map(|hedge| hedge.build(retry.as_ref()));
         Ok(Pipeline::from_parts(PipelineShared {
             name: self.name,
             operation: self.operation,
@@ -346,9 +530,13 @@ impl PipelineBuilder {
                 .transpose()?
                 .map_or_else(OnceLock::new, OnceLock::from),
             total_limit,
+            prioritizer: self.prioritizer.transpose()?,
             bulkhead: self.bulkhead.transpose()?,
-            retry: self.retry.transpose()?,
+            hedge: hedge.transpose()?,
+            retry,
+            throttle: self.throttle.transpose()?,
             breaker: self.breaker.transpose()?,
+            rate_limit: self.rate_limit.transpose()?,
             attempt_limit,
             faults: self.faults,
             classify_error: self.classify_error,

@@ -2,6 +2,7 @@ use std::{error::Error, fmt};
 
 use super::{PipelineError, error_classifier::ErrorClassifier};
 use crate::{
+    breaker::CallError,
     call::{
         Cause, Classification, ClassifyOutput, Elapsed, Outcome, Rejection, as_std_error,
         catch_hook,
@@ -95,6 +96,14 @@ impl<T, E> Classified<T, E> {
             classification: elapsed.classification(),
             result: Err(elapsed.into()),
             as_error,
+        }
+    }
+
+    /// Classifies the error of a part: its own rejection, or what is classified already.
+    pub(super) fn from_call_error(error: CallError<Self>, as_error: AsError<E>) -> Self {
+        match error {
+            CallError::Rejected(rejection) => Classified::rejected(rejection, as_error),
+            CallError::Failed(failed) => failed,
         }
     }
 

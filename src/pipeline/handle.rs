@@ -12,7 +12,11 @@ use crate::{
     bulkhead::Bulkhead,
     call::{ClassifyOutput, Label},
     fallback::Fallback,
+    hedge::Hedge,
+    priority::Prioritizer,
+    rate_limit::RateLimit,
     retry::Retry,
+    throttle::Throttle,
     timeout::TimeLimit,
 };
 
@@ -72,14 +76,34 @@ impl Pipeline {
         self.shared.retry.as_ref()
     }
 
+    /// Returns the prioritizer.
+    pub fn prioritizer(&self) -> Option<&Prioritizer> {
+        self.shared.prioritizer.as_ref()
+    }
+
+    /// Returns the hedge.
+    pub fn hedge(&self) -> Option<&Hedge> {
+        self.shared.hedge.as_ref()
+    }
+
     /// Returns the bulkhead.
     pub fn bulkhead(&self) -> Option<&Bulkhead> {
         self.shared.bulkhead.as_ref()
     }
 
+    /// Returns the throttle.
+    pub fn throttle(&self) -> Option<&Throttle> {
+        self.shared.throttle.as_ref()
+    }
+
     /// Returns the breaker.
     pub fn breaker(&self) -> Option<&CircuitBreaker> {
         self.shared.breaker.as_ref()
+    }
+
+    /// Returns the rate limit.
+    pub fn rate_limit(&self) -> Option<&RateLimit> {
+        self.shared.rate_limit.as_ref()
     }
 
     /// Returns the limit of one attempt, which can be changed while it is in use.
@@ -121,11 +145,12 @@ impl Pipeline {
         Fut: Future<Output = Result<T, E>>,
         E: Error + 'static,
     {
-        self.run_parts(work, as_error, |_| None)
+        self.run_parts(work, as_error, |_| None, true)
     }
 
     /// Runs work that changes what it borrows, such as a connection: an async closure, which is called for each attempt. An
-    /// attempt that is dropped in the middle gives back what it has borrowed. Allocates once.
+    /// attempt that is dropped in the middle gives back what it has borrowed. Allocates once. Never
+    /// [hedged](PipelineBuilder::hedge), since two attempts cannot borrow the same.
     ///
     /// Not for axum handlers and spawned tasks, whose futures must be `Send`: the compiler does not see that such a call is
     /// ("implementation of `Send` is not general enough"). There, use [`run`](Self::run) with a pool, or with a mutex around
@@ -192,7 +217,7 @@ impl Pipeline {
             let mut work = work.lend();
             async move { work.run().await }
         };
-        self.run_parts(attempt, as_error, |_| None)
+        self.run_parts(attempt, as_error, |_| None, false)
     }
 
     /// Runs work whose error does not implement `Error`: a boxed one ("the size of `dyn Error` cannot be known" with
@@ -225,7 +250,7 @@ impl Pipeline {
         Fut: Future<Output = Result<T, E>>,
         E: fmt::Display + 'static,
     {
-        self.run_parts(work, as_known_error, |_| None)
+        self.run_parts(work, as_known_error, |_| None, true)
     }
 
     /// Runs work, and classifies each of its results by an [`Outcome`](crate::Outcome) or a [`ClassifyOutput`]: for work that
@@ -278,9 +303,8 @@ impl Pipeline {
         C: Fn(&Result<T, E>) -> O,
         O: Into<ClassifyOutput>,
     {
-        self.run_parts(work, as_error, move |result: &Result<T, E>| {
-            Some(classify(result).into())
-        })
+        let classify = move |result: &Result<T, E>| Some(classify(result).into());
+        self.run_parts(work, as_error, classify, true)
     }
 
     fn run_parts<F, Fut, T, E, C>(
@@ -288,6 +312,7 @@ impl Pipeline {
         work: F,
         as_error: AsError<E>,
         classify: C,
+        may_overlap: bool,
     ) -> PipelineFuture<impl Future<Output = PipelineOutput<T, E>> + use<F, Fut, T, E, C>>
     where
         F: FnMut() -> Fut,
@@ -299,6 +324,7 @@ impl Pipeline {
             work,
             as_error,
             classify,
+            may_overlap,
         };
         let operation = self.shared.operation.clone();
         PipelineFuture::new(operation, run.run(Arc::clone(&self.shared)))
@@ -312,8 +338,12 @@ impl fmt::Debug for Pipeline {
             .field("fallback", &self.shared.fallback.get())
             .field("total_limit", &self.shared.total_limit)
             .field("retry", &self.shared.retry)
+            .field("prioritizer", &self.shared.prioritizer)
+            .field("hedge", &self.shared.hedge)
             .field("bulkhead", &self.shared.bulkhead)
+            .field("throttle", &self.shared.throttle)
             .field("breaker", &self.shared.breaker)
+            .field("rate_limit", &self.shared.rate_limit)
             .field("attempt_limit", &self.shared.attempt_limit)
             .finish_non_exhaustive()
     }

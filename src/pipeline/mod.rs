@@ -13,9 +13,13 @@
 //! | [operation](mod@crate::operation) | tracks the call: metrics, one event, a span, error groups. The only part that is there unless it is [left out](PipelineBuilder::untracked) |
 //! | [fallback](PipelineFuture::fallback_with) | replaces a failure by a value, or by what an async closure makes of it. It is set where the work is run, since it needs the arguments of the call |
 //! | [total limit](PipelineBuilder::total_limit) | ends the call with all its attempts and waits; retries make no attempt that would begin later |
+//! | [prioritizer](PipelineBuilder::prioritizer) | sheds calls of a low priority first, once the bulkhead or the work has no room for all |
 //! | [bulkhead](PipelineBuilder::bulkhead) | limits the calls in flight: one slot for a call with all its attempts. A call that finds none free is rejected, or waits within the total limit |
 //! | [retry](PipelineBuilder::retry) | makes further attempts after failures, within a budget |
+//! | [hedge](PipelineBuilder::hedge) | starts a second attempt beside the first if that takes long, within the same budget |
+//! | [throttle](PipelineBuilder::throttle) | rejects attempts in proportion to how many of them fail |
 //! | [breaker](PipelineBuilder::breaker) | rejects attempts while the circuit is open; such an attempt is not retried unless [configured](crate::retry::RetryBuilder::retry_rejections) |
+//! | [rate limit](PipelineBuilder::rate_limit) | takes one call for each attempt, which waits for a short time or is rejected where there is no room |
 //! | [attempt limit](PipelineBuilder::attempt_limit) | ends one attempt, which counts as a failure for the breaker and is retried |
 //! | [chaos](PipelineBuilder::chaos) | injects faults into attempts, to rehearse an outage; off until it is switched on |
 //!
@@ -80,12 +84,13 @@
 //! # Clones
 //!
 //! A clone is the same pipeline. Pipelines for one peer share its breaker or its retry by
-//! [`shared_breaker`](PipelineBuilder::shared_breaker), [`shared_bulkhead`](PipelineBuilder::shared_bulkhead) and [`shared_retry`](PipelineBuilder::shared_retry).
+//! [`shared_breaker`](PipelineBuilder::shared_breaker), [`shared_bulkhead`](PipelineBuilder::shared_bulkhead), [`shared_prioritizer`](PipelineBuilder::shared_prioritizer), [`shared_throttle`](PipelineBuilder::shared_throttle),
+//! [`shared_rate_limit`](PipelineBuilder::shared_rate_limit), [`shared_hedge`](PipelineBuilder::shared_hedge) and [`shared_retry`](PipelineBuilder::shared_retry).
 //!
 //! # Cancellation
 //!
 //! A call that is dropped drops the attempt, or the fallback, and completes as `Cancelled`, which is no evidence for the
-//! breaker. A panic of
+//! breaker. One that is dropped while it waits for the rate limit puts its place back if nobody waits behind it. A panic of
 //! the work counts as a failure of the peer, completes the call as `Panicked`, is not retried, and is re-raised. An attempt
 //! that its limit has ended is dropped before the next begins: with a connection, say, that is left in the middle of a
 //! statement, so look at it before you use it again.
@@ -145,10 +150,12 @@ mod error_classifier;
 mod fallback;
 mod future;
 mod handle;
+mod hedge_part;
 mod injected;
 mod lent_work;
 mod run;
 mod shared;
+mod shared_run;
 
 pub use builder::PipelineBuilder;
 pub use error::PipelineError;

@@ -2,8 +2,9 @@ use std::sync::OnceLock;
 
 use super::{error_classifier::ErrorClassifier, injected::PipelineFaults};
 use crate::{
-    breaker::CircuitBreaker, bulkhead::Bulkhead, call::Label, fallback::Fallback,
-    operation::Operation, retry::Retry, timeout::TimeLimit,
+    breaker::CircuitBreaker, bulkhead::Bulkhead, call::Label, fallback::Fallback, hedge::Hedge,
+    operation::Operation, priority::Prioritizer, rate_limit::RateLimit, retry::Retry,
+    throttle::Throttle, timeout::TimeLimit,
 };
 
 /// The parts of a pipeline, from the outermost to the innermost.
@@ -14,9 +15,13 @@ pub(super) struct PipelineShared {
     /// Made by the first failed call that needs it, unless it was configured.
     pub(super) fallback: OnceLock<Fallback>,
     pub(super) total_limit: Option<TimeLimit>,
+    pub(super) prioritizer: Option<Prioritizer>,
     pub(super) bulkhead: Option<Bulkhead>,
     pub(super) retry: Option<Retry>,
+    pub(super) hedge: Option<Hedge>,
+    pub(super) throttle: Option<Throttle>,
     pub(super) breaker: Option<CircuitBreaker>,
+    pub(super) rate_limit: Option<RateLimit>,
     pub(super) attempt_limit: Option<TimeLimit>,
     pub(super) faults: PipelineFaults,
     pub(super) classify_error: Option<ErrorClassifier>,

@@ -48,7 +48,6 @@ mod local_response;
 mod read_request;
 mod rejection_details;
 mod respond;
-mod response_head;
 mod shared_classifier;
 pub(crate) mod upload;
 mod wire;
@@ -69,15 +68,14 @@ pub(crate) use call_state::CallState;
 #[cfg(feature = "ops")]
 pub(crate) use classify::classify_status;
 pub(crate) use classify::{Side, classify_error, classify_grpc_code, error_outcome};
-pub(crate) use exchange::{BodyExpected, HttpExchange, grpc_status_of};
-pub(crate) use grpc_timeout::{GRPC_TIMEOUT, grpc_timeout_of, write_grpc_timeout};
+pub(crate) use exchange::{BodyExpected, HttpExchange, ResponseHead, grpc_status_of};
+pub(crate) use grpc_timeout::{grpc_timeout_of, set_grpc_timeout};
 pub(crate) use idempotent::{DEFAULT_MAX_REPLAY_BYTES, is_idempotent};
 pub(crate) use kind::{ClientKind, GrpcClientKind, HttpKind, HttpKindFor, ServerKind};
 pub(crate) use local_failure::{InjectedFailure, LocalFailure};
 pub(crate) use local_response::rejection_response_in;
 pub(crate) use read_request::ReadRequest;
 pub(crate) use respond::{BodyInfo, Respond, WrapBody};
-pub(crate) use response_head::ResponseHead;
 
 mod sealed {
     pub trait Sealed {}

@@ -5,31 +5,35 @@ use std::{
 
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
-use http_body_util::{Either, Full};
 use pin_project_lite::pin_project;
 
-use crate::call::BoxError;
+use super::observer::LimitObserver;
+use crate::{call::BoxError, util::service_body::ServiceBody};
 
 pin_project! {
     /// The body of a response of the service, or of a rejection. Forwards `size_hint` and `is_end_stream`.
     #[derive(Debug)]
     pub struct RateLimitBody<B> {
         #[pin]
-        inner: Either<B, Full<Bytes>>,
+        inner: ServiceBody<B>,
+        // Empty unless the trailers may say that the peer is called too often.
+        trailers: LimitObserver,
     }
 }
 
 impl<B> RateLimitBody<B> {
     #[inline]
-    pub(super) fn new(body: B) -> Self {
+    pub(super) fn new(body: B, trailers: LimitObserver) -> Self {
         RateLimitBody {
-            inner: Either::Left(body),
+            inner: ServiceBody::new(body),
+            trailers,
         }
     }
 
     pub(super) fn from_bytes(message: Bytes) -> Self {
         RateLimitBody {
-            inner: Either::Right(Full::new(message)),
+            inner: ServiceBody::from_bytes(message),
+            trailers: LimitObserver::default(),
         }
     }
 }
@@ -46,7 +50,14 @@ where
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
-        self.project().inner.poll_frame(cx)
+        let this = self.project();
+        let polled = this.inner.poll_frame(cx);
+        if let Poll::Ready(Some(Ok(frame))) = &polled
+            && let Some(trailers) = frame.trailers_ref()
+        {
+            this.trailers.on_trailers(trailers);
+        }
+        polled
     }
 
     fn is_end_stream(&self) -> bool {
@@ -60,6 +71,6 @@ where
 
 impl<B: Default> Default for RateLimitBody<B> {
     fn default() -> Self {
-        RateLimitBody::new(B::default())
+        RateLimitBody::new(B::default(), LimitObserver::default())
     }
 }

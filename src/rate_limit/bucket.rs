@@ -1,89 +1,56 @@
 //! The bucket of a limiter, which threads share without a lock.
 
 use super::{
-    RateAlgorithm,
     quota::{Denial, Grant, Quota},
+    shared_quota::SharedQuota,
     ticks::{MAX_TICKS, TICK_BITS},
 };
 use crate::util::sync::atomic::{AtomicU64, Ordering};
 
-const COUNT_BITS: u32 = 8;
 const VERSION_BITS: u32 = 2;
-const COUNT_MASK: u64 = (1 << COUNT_BITS) - 1;
 const VERSION_MASK: u64 = (1 << VERSION_BITS) - 1;
+/// The number of bits below the admissions.
+const COUNT_SHIFT: u32 = TICK_BITS + VERSION_BITS;
+/// The admissions that a word has room for.
+const COUNTED: u64 = 1 << (u64::BITS - COUNT_SHIFT);
 
-const _: () = assert!(TICK_BITS + VERSION_BITS + COUNT_BITS == 64);
-
-/// The part of a bucket that changes with each admission, as one word.
+/// The part of a bucket that changes with each admission, as one word: the admissions, modulo 256; the version of the quota that
+/// holds, another one for each change of settings; and the state of the limit by that quota.
+///
+/// The admissions are in the highest bits, so that the last of 256 falls out of the word by itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Word {
-    /// The state of the limit by its quota.
-    state: u64,
-    /// The version of the quota that holds: another one for each change of settings.
-    version: u64,
-    /// The admissions, modulo 256.
-    count: u64,
-}
+struct Word(u64);
 
 impl Word {
     #[inline]
-    fn unpack(bits: u64) -> Self {
-        Word {
-            state: bits >> (VERSION_BITS + COUNT_BITS),
-            version: (bits >> COUNT_BITS) & VERSION_MASK,
-            count: bits & COUNT_MASK,
-        }
+    fn state(self) -> u64 {
+        self.0 & MAX_TICKS
     }
 
     #[inline]
-    fn pack(self) -> u64 {
-        debug_assert!(self.state <= MAX_TICKS);
-        let version = self.version & VERSION_MASK;
-        let count = self.count & COUNT_MASK;
-        self.state << (VERSION_BITS + COUNT_BITS) | version << COUNT_BITS | count
-    }
-}
-
-/// A quota that threads read while the other one is written.
-#[derive(Debug)]
-struct SharedQuota {
-    interval: AtomicU64,
-    /// The algorithm in the two highest bits, and the capacity.
-    capacity: AtomicU64,
-}
-
-const CAPACITY_BITS: u32 = 62;
-
-impl SharedQuota {
-    fn new(quota: Quota) -> Self {
-        let shared = SharedQuota {
-            interval: AtomicU64::new(0),
-            capacity: AtomicU64::new(0),
-        };
-        shared.store(quota);
-        shared
+    fn version(self) -> u64 {
+        (self.0 >> TICK_BITS) & VERSION_MASK
     }
 
-    // Released and acquired, so that a thread which reads a part of a later quota cannot swap in a word of before.
     #[inline]
-    fn load(&self) -> Quota {
-        let bits = self.capacity.load(Ordering::Acquire);
-        Quota {
-            algorithm: match bits >> CAPACITY_BITS {
-                0 => RateAlgorithm::Gcra,
-                1 => RateAlgorithm::FixedWindow,
-                _ => RateAlgorithm::SlidingWindow,
-            },
-            interval: self.interval.load(Ordering::Acquire),
-            capacity: bits & ((1 << CAPACITY_BITS) - 1),
-        }
+    fn count(self) -> u64 {
+        self.0 >> COUNT_SHIFT
     }
 
-    fn store(&self, quota: Quota) {
-        let algorithm = (quota.algorithm as u64) << CAPACITY_BITS;
-        self.interval.store(quota.interval, Ordering::Release);
-        self.capacity
-            .store(algorithm | quota.capacity, Ordering::Release);
+    #[inline]
+    fn with_state(self, state: u64) -> Self {
+        debug_assert!(state <= MAX_TICKS);
+        Word(self.0 & !MAX_TICKS | state)
+    }
+
+    fn with_next_version(self) -> Self {
+        let version = (self.version() + 1) & VERSION_MASK;
+        Word(self.0 & !(VERSION_MASK << TICK_BITS) | version << TICK_BITS)
+    }
+
+    #[inline]
+    fn with_admission(self) -> Self {
+        Word(self.0.wrapping_add(1 << COUNT_SHIFT))
     }
 }
 
@@ -113,134 +80,138 @@ impl Bucket {
         }
     }
 
-    #[inline]
     fn quota_of(&self, word: Word) -> Quota {
-        self.quotas[(word.version & 1) as usize].load()
+        self.quotas[(word.version() & 1) as usize].bits().quota()
     }
 
     /// Takes cells that are there now, or within the wait.
     #[inline]
     pub(super) fn take(&self, now: u64, cells: u32, max_wait: u64) -> Result<Grant, Denial> {
-        let mut bits = self.word.load(Ordering::Acquire);
+        // Nearly all calls end here: what comes after it would double their instructions.
+        let word = self.load();
+        // Both, and then one of them: to load the one that the word names would begin when the word is there.
+        let [even, odd] = [&self.quotas[0], &self.quotas[1]].map(SharedQuota::bits);
+        let bits = if word.version() & 1 == 0 { even } else { odd };
+        if let Some(state) = bits.take_now(word.state(), now, cells) {
+            let next = word.with_state(state).with_admission();
+            if self.swap(word, next).is_ok() {
+                self.carry(next);
+                return Ok(Grant { state, wait: 0 });
+            }
+        }
+        self.take_or_deny(now, cells, max_wait)
+    }
+
+    #[inline(never)]
+    fn take_or_deny(&self, now: u64, cells: u32, max_wait: u64) -> Result<Grant, Denial> {
+        let mut word = self.load();
         loop {
-            let word = Word::unpack(bits);
-            let decision = self.quota_of(word).take(word.state, now, cells, max_wait);
-            let current = match decision {
+            let decision = self.quota_of(word).take(word.state(), now, cells, max_wait);
+            word = match decision {
                 Ok(grant) => {
-                    let next = Word {
-                        state: grant.state,
-                        count: word.count + 1,
-                        ..word
-                    };
-                    match self.swap(bits, next) {
+                    let next = word.with_state(grant.state).with_admission();
+                    match self.swap(word, next) {
                         Ok(()) => {
-                            self.carry(word);
+                            self.carry(next);
                             return Ok(grant);
                         }
                         Err(current) => current,
                     }
                 }
                 // The quota that was read may have been replaced meanwhile.
-                Err(denial) => match self.word.load(Ordering::Acquire) {
-                    current if Word::unpack(current).version == word.version => return Err(denial),
+                Err(denial) => match self.load() {
+                    current if current.version() == word.version() => return Err(denial),
                     current => current,
                 },
             };
-            bits = current;
         }
+    }
+
+    #[inline]
+    fn load(&self) -> Word {
+        Word(self.word.load(Ordering::Acquire))
     }
 
     /// Stores the next word, unless another thread has stored one: then returns that.
     #[inline]
-    fn swap(&self, bits: u64, next: Word) -> Result<(), u64> {
-        let next = next.pack();
+    fn swap(&self, word: Word, next: Word) -> Result<(), Word> {
         self.word
-            .compare_exchange_weak(bits, next, Ordering::AcqRel, Ordering::Acquire)
+            .compare_exchange_weak(word.0, next.0, Ordering::AcqRel, Ordering::Acquire)
             .map(drop)
+            .map_err(Word)
     }
 
-    /// Counts the admissions of the word whose count has just become 0 again.
+    /// Counts the admissions of a word whose count has just become 0 again.
     #[inline]
-    fn carry(&self, before: Word) {
-        if before.count == COUNT_MASK {
-            self.admitted.fetch_add(COUNT_MASK + 1, Ordering::Relaxed);
+    fn carry(&self, word: Word) {
+        if word.count() == 0 {
+            self.admitted.fetch_add(COUNTED, Ordering::Relaxed);
         }
     }
 
     /// Puts back what a grant took, if nothing was taken after it. Otherwise others wait by it already, and it is lost.
     pub(super) fn put_back(&self, grant: Grant, cells: u32) -> bool {
-        let mut bits = self.word.load(Ordering::Acquire);
+        let mut word = self.load();
         loop {
-            let word = Word::unpack(bits);
-            if word.state != grant.state {
+            if word.state() != grant.state {
                 return false;
             }
-            let next = Word {
-                state: self.quota_of(word).put_back(word.state, cells),
-                ..word
-            };
-            match self.swap(bits, next) {
+            let state = self.quota_of(word).put_back(word.state(), cells);
+            match self.swap(word, word.with_state(state)) {
                 Ok(()) => return true,
-                Err(current) => bits = current,
+                Err(current) => word = current,
             }
         }
     }
 
     /// Empties the bucket, so that the next cell is there after the pause.
     pub(super) fn empty(&self, now: u64, pause: u64) {
-        self.change(|word, quota| Word {
-            state: quota.empty(word.state, now, pause),
-            ..word
-        });
+        self.change(|word, quota| word.with_state(quota.empty(word.state(), now, pause)));
     }
 
     /// Fills the bucket.
     pub(super) fn fill(&self) {
-        self.change(|word, _| Word { state: 0, ..word });
+        self.change(|word, _| word.with_state(0));
     }
 
     /// Replaces the quota; as many cells are missing afterwards as before. One thread at a time may do so.
     pub(super) fn set_quota(&self, now: u64, quota: Quota) {
-        let version = Word::unpack(self.word.load(Ordering::Acquire)).version;
+        let next = self.load().with_next_version();
         // That of the version before the present one: a thread that still reads it has a word of then, and does not succeed.
-        self.quotas[((version + 1) & 1) as usize].store(quota);
-        self.change(|word, before| Word {
-            state: before.convert(word.state, now, quota),
-            version: version + 1,
-            ..word
+        self.quotas[(next.version() & 1) as usize].store(quota);
+        self.change(|word, before| {
+            let state = before.convert(word.state(), now, quota);
+            word.with_state(state).with_next_version()
         });
     }
 
     fn change(&self, next: impl Fn(Word, Quota) -> Word) {
-        let mut bits = self.word.load(Ordering::Acquire);
+        let mut word = self.load();
         loop {
-            let word = Word::unpack(bits);
-            match self.swap(bits, next(word, self.quota_of(word))) {
+            match self.swap(word, next(word, self.quota_of(word))) {
                 Ok(()) => return,
-                Err(current) => bits = current,
+                Err(current) => word = current,
             }
         }
     }
 
     /// Returns the state and its quota, which belong together.
     pub(super) fn read(&self) -> (u64, Quota) {
-        let mut bits = self.word.load(Ordering::Acquire);
+        let mut word = self.load();
         loop {
-            let word = Word::unpack(bits);
             let quota = self.quota_of(word);
-            let current = self.word.load(Ordering::Acquire);
-            if Word::unpack(current).version == word.version {
-                return (word.state, quota);
+            let current = self.load();
+            if current.version() == word.version() {
+                return (word.state(), quota);
             }
-            bits = current;
+            word = current;
         }
     }
 
     /// Returns how often cells were taken. Never less than before.
     pub(super) fn admitted(&self) -> u64 {
         let carried = self.admitted.load(Ordering::Acquire);
-        let word = Word::unpack(self.word.load(Ordering::Acquire));
-        let read = carried + word.count;
+        let read = carried + self.load().count();
         // A thread that has carried the count over, and not added it yet, is behind by 256 for a moment.
         self.last_read.fetch_max(read, Ordering::Relaxed).max(read)
     }
@@ -253,27 +224,24 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::rate_limit::RateAlgorithm;
 
     fn quota(interval: u64, burst: u32) -> Quota {
         Quota::new(RateAlgorithm::Gcra, interval, burst)
     }
 
     #[test]
-    fn word_is_read_as_it_was_packed() {
-        for word in [
-            (0, 0, 0),
-            (MAX_TICKS, VERSION_MASK, COUNT_MASK),
-            (1, 2, 3),
-            (1 << 53, 1, 255),
-        ] {
-            let (state, version, count) = word;
-            let word = Word {
-                state,
-                version,
-                count,
-            };
-            assert_eq!(Word::unpack(word.pack()), word);
+    fn parts_of_a_word_change_apart() {
+        let parts = |word: Word| (word.state(), word.version(), word.count());
+        let mut word = Word(0).with_state(MAX_TICKS);
+        assert_eq!(parts(word), (MAX_TICKS, 0, 0));
+        for step in 1..=2 * COUNTED {
+            word = word.with_admission().with_next_version();
+            assert_eq!(parts(word), (MAX_TICKS, step % 4, step % COUNTED));
         }
+        word = word.with_admission().with_next_version().with_state(7);
+        assert_eq!(parts(word), (7, 1, 1));
+        assert_eq!(parts(word.with_state(0)), (0, 1, 1));
     }
 
     #[test]

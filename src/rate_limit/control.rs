@@ -15,6 +15,7 @@ use super::{
 use crate::{
     call::{ConfigError, Label, Rejection, catch_hook},
     guard::ReadySignal,
+    registry::GuardAction,
     util::{
         setting_changes::SettingChanges,
         sync::atomic::{AtomicBool, AtomicU64, Ordering},
@@ -102,6 +103,17 @@ impl LimitControl {
         }
         self.metrics.count(LimitEvent::Emptied);
         Some(ticks(asked.unwrap_or_default()).min(max_pause))
+    }
+
+    /// Does what an operator asks for; `reset` is that of the buckets.
+    pub(super) fn act(&self, action: GuardAction, reset: impl FnOnce()) {
+        match action {
+            GuardAction::Disable => self.disable(),
+            GuardAction::Reset => reset(),
+            GuardAction::ShadowOn => self.set_shadow(true),
+            GuardAction::ShadowOff => self.set_shadow(false),
+            _ => {}
+        }
     }
 
     /// Makes the limit reject calls again.

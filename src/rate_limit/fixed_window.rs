@@ -61,18 +61,16 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::rate_limit::RateAlgorithm;
+    use crate::rate_limit::{
+        RateAlgorithm,
+        algorithm_tests::{play, taker},
+    };
 
     const QUOTA: Quota = Quota::new(RateAlgorithm::FixedWindow, 10, 3);
 
     #[test]
     fn window_has_its_burst_at_any_time_of_it() {
-        let mut state = 0;
-        let mut take = |now, cells, max_wait| {
-            let grant = QUOTA.take(state, now, cells, max_wait)?;
-            state = grant.state;
-            Ok(grant.wait)
-        };
+        let mut take = taker(QUOTA);
         assert_eq!(take(29, 3, 0), Ok(0));
         assert_eq!(take(29, 1, 0), Err(Denial::After(1)));
         assert_eq!(take(30, 2, 0), Ok(0), "twice the burst in two ticks");
@@ -103,31 +101,20 @@ mod tests {
 
     proptest! {
         #[test]
-        fn each_window_has_at_most_the_burst(
+        fn fixed_window_admits_at_most_the_burst(
             interval in 1..20_u64, burst in 1..8_u32, max_wait in 0..200_u64,
             steps in prop::collection::vec((0..40_u64, 0..9_u32), 1..60),
         ) {
             let quota = Quota::new(RateAlgorithm::FixedWindow, interval, burst);
-            let (mut state, mut now, mut last) = (0, 0, 0);
             let mut windows: HashMap<u64, u32> = HashMap::new();
-            for (pause, cells) in steps {
-                now += pause;
-                match quota.take(state, now, cells, max_wait) {
-                    Ok(grant) => {
-                        prop_assert!(grant.wait <= max_wait && now + grant.wait >= last);
-                        (state, last) = (grant.state, now + grant.wait);
-                        let taken = windows.entry(last / quota.capacity).or_default();
-                        *taken += cells;
-                        prop_assert!(*taken <= burst);
-                    }
-                    Err(Denial::Never) => prop_assert!(cells > burst),
-                    Err(Denial::After(wait)) => {
-                        prop_assert!(wait > max_wait);
-                        prop_assert!(quota.take(state, now + wait, cells, 0).is_ok());
-                        prop_assert!(quota.take(state, now + wait - 1, cells, 0).is_err());
-                    }
+            play(quota, max_wait, steps, |at, cells, is_taken| {
+                if is_taken {
+                    let taken = windows.entry(at / quota.capacity).or_default();
+                    *taken += cells;
+                    prop_assert!(*taken <= burst);
                 }
-            }
+                Ok(())
+            })?;
         }
     }
 }

@@ -1,5 +1,6 @@
 use std::{
     future::Future,
+    mem,
     pin::Pin,
     task::{Context, Poll, ready},
 };
@@ -15,7 +16,7 @@ use super::{
     wrap_body::{HeadContext, WrapLimited},
 };
 use crate::{
-    call::Rejection,
+    call::{Rejection, as_std_error},
     guard::Oneshot,
     protocol::{CallState, LocalFailure, Protocol, Respond},
     timeout::poll_sleep,
@@ -159,12 +160,16 @@ where
         let wire = this.call.wire();
         Poll::Ready(match result {
             Ok(response) => {
-                this.observer
-                    .on_head::<P>(P::response_head(&response), wire);
-                let with = HeadContext::new::<P>(this.observer, wire);
+                let mut observer = mem::take(this.observer);
+                observer.on_head::<P>(P::response_head(&response), wire);
+                let with = HeadContext::new::<P>(observer, wire);
                 Ok(P::wrap_response::<WrapLimited>(response, with))
             }
-            Err(error) => Err(P::convert_error(error)),
+            Err(error) => {
+                let error = P::convert_error(error);
+                this.observer.on_error::<P>(as_std_error(&error));
+                Err(error)
+            }
         })
     }
 }

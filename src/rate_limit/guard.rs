@@ -1,8 +1,4 @@
-use super::{
-    RateLimit, RateLimitPermit,
-    shared::RateLimitShared,
-    too_many::{pause_of_end, pause_of_head},
-};
+use super::{RateLimit, RateLimitPermit};
 use crate::{
     call::{CallClock, CallEnd, Rejection},
     guard::{Admit, Guard, Head, ReadySignal, Rejects},
@@ -59,35 +55,4 @@ impl<Req> Admit<Req> for RateLimit {
 #[inline]
 pub(super) fn permit(clock: &CallClock, is_rejected: bool) -> RateLimitPermit {
     RateLimitPermit::new(clock.side() == Side::Server, is_rejected)
-}
-
-impl RateLimitShared {
-    /// Adds the fields of a server, and obeys the peer of a client.
-    #[inline]
-    pub(super) fn on_head(&self, permit: &mut RateLimitPermit, head: &mut Head<'_>) {
-        if permit.is_server {
-            if self.control.fields.has(permit.is_rejected) && !head.wire.is_grpc() {
-                self.append_fields(head);
-            }
-        } else if let Some(pause) = pause_of_head(head) {
-            permit.has_emptied = true;
-            self.empty_for_peer(head.clock.now(), pause);
-        }
-    }
-
-    #[inline]
-    pub(super) fn on_end(&self, permit: RateLimitPermit, end: &CallEnd<'_>) {
-        if permit.is_server || permit.has_emptied {
-            return;
-        }
-        if let Some(pause) = pause_of_end(end) {
-            self.empty_for_peer(end.now(), pause);
-        }
-    }
-
-    #[cold]
-    fn append_fields(&self, head: &mut Head<'_>) {
-        let (state, quota, now) = self.read(head.clock.now());
-        self.control.fields.append(head.headers, quota, state, now);
-    }
 }

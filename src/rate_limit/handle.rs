@@ -1,18 +1,19 @@
-use std::{fmt, sync::Arc, time::Duration};
+use std::{error::Error, fmt, pin::Pin, sync::Arc, time::Duration};
 
 use tokio::time::Instant;
 
 use super::{
-    RateLimitBuilder, RateLimitSettings, RateLimitWait, Reservation, quota::Quota,
-    shared::RateLimitShared, target::LimitTarget,
+    RateLimitBuilder, RateLimitSettings, RateLimitWait, Reservation, WaitLimit, quota::Quota,
+    shared::RateLimitShared, target::LimitTarget, too_many::pause_of_failure,
 };
 use crate::{
-    call::{ConfigError, Label, Rejection},
+    call::{ConfigError, Label, Outcome, Rejection},
+    context::deadline,
     guard::GuardLayerBuilder,
     registry,
 };
 
-/// A limit of calls per time, also known as a rate limiter, throttle or token bucket: see the [module](super).
+/// A limit of calls per time, also known as a rate limiter or token bucket: see the [module](super).
 ///
 /// # Clones
 ///
@@ -204,6 +205,20 @@ impl RateLimit {
     /// As [`wait`](Self::wait).
     pub fn wait_n(&self, calls: u32, max_wait: Duration) -> RateLimitWait {
         RateLimitWait::new(LimitTarget::single(&self.shared), calls, max_wait)
+    }
+
+    /// Takes one call that may be made now, or within the [`max_wait`](super::RateLimitBuilder::max_wait) of the settings and
+    /// before the deadline. Returns what to wait for, if anything: boxed, or the future of each caller would have room for a timer.
+    pub(crate) fn take_in_time(&self) -> Result<Option<Pin<Box<RateLimitWait>>>, Rejection> {
+        let reservation = WaitLimit::<()>::reserve(self, &(), Instant::now(), deadline())?;
+        Ok(reservation.map(|reservation| Box::pin(RateLimitWait::for_reservation(reservation))))
+    }
+
+    /// Empties the limit if the failure of a call to a peer means that it is called too often.
+    pub(crate) fn on_failure(&self, outcome: Outcome, error: Option<&(dyn Error + 'static)>) {
+        if let Some(pause) = pause_of_failure(outcome, error) {
+            self.shared.empty_for_peer(Instant::now(), pause);
+        }
     }
 
     /// Returns how many calls would be admitted now.

@@ -55,13 +55,7 @@ impl Inspect for RateLimitShared {
     }
 
     fn act(&self, action: GuardAction) {
-        match action {
-            GuardAction::Disable => self.control.disable(),
-            GuardAction::Reset => self.reset(),
-            GuardAction::ShadowOn => self.control.set_shadow(true),
-            GuardAction::ShadowOff => self.control.set_shadow(false),
-            _ => {}
-        }
+        self.control.act(action, || self.reset());
     }
 
     fn settings(&self) -> Vec<Setting> {
@@ -69,10 +63,8 @@ impl Inspect for RateLimitShared {
     }
 
     fn set(&self, setting: &str, value: Option<f64>) -> Result<(), ConfigError> {
-        match operator_settings::with(&self.control.settings(), setting, value) {
-            Some(settings) => self.apply(&settings),
-            None => Ok(()),
-        }
+        let settings = operator_settings::with(&self.control.settings(), setting, value);
+        settings.map_or(Ok(()), |settings| self.apply(&settings))
     }
 }
 

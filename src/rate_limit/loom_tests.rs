@@ -36,7 +36,7 @@ fn two_threads_admit_the_burst_and_no_more() {
     });
 }
 
-/// From one in 10 to one in 1,000 and back: a thread that mixed both would admit some, or wait for ages.
+/// The quota goes from one in 10 to one in 1,000 and back: a thread that mixed both would admit some, or wait for ages.
 #[test]
 fn threads_admit_by_one_quota_or_the_other_while_it_changes() {
     model(|| {

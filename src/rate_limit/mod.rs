@@ -3,7 +3,7 @@
 //! Use one on a server to share it among callers, a limit for each [key](KeyedRateLimit): a tenant, an address, a token. Use
 //! one on a client to stay within the quota of a peer. Do not use it to protect a service from overload as such: what a
 //! service can do at once depends on how long calls take, which a number per second does not know. Other names for it: rate
-//! limiter, throttle, token bucket; this one is the *generic cell rate algorithm* (GCRA), which governor uses as well.
+//! limiter, token bucket; this one is the *generic cell rate algorithm* (GCRA), which governor uses as well.
 //!
 //! Place in the stack: on a server inside of context, tracking and deadline, and outside of all that is expensive; on a client
 //! inside of the retry, so that each attempt counts, and inside of the breaker, so that calls which are rejected there take
@@ -28,20 +28,27 @@
 //! A call that was admitted stays counted, however it ends. Responses of a server have the fields `RateLimit-Policy` and
 //! `RateLimit`, those to rejected calls only or [all](RateLimitFields).
 //!
-//! Where others count otherwise, [`RateAlgorithm`] has fixed and sliding windows as well.
+//! [`RateAlgorithm`] has fixed and sliding windows as well, for peers that count so.
 //!
 //! # Waiting
 //!
 //! [`RateLimit::layer`] rejects what there is no room for. In a [`RateLimitLayer`] calls wait for
 //! [`max_wait`](RateLimitBuilder::max_wait) at most: on a client that may be slow, such as a job that writes mails; rarely on a server,
-//! whose callers would fill memory with what waits. While a call waits, it holds nothing of the wrapped service.
+//! whose callers would fill memory with what waits. While a call waits, it holds nothing of the wrapped service. Attempts of a
+//! [pipeline](crate::pipeline::PipelineBuilder::rate_limit) wait as well.
 //!
 //! # Clients
 //!
 //! A peer knows its limit best. When it answers 429 or `RESOURCE_EXHAUSTED`, the limit of a client is emptied, and the next call is
 //! admitted after the `Retry-After`, `RetryInfo` or pushback that came with it, at most after
 //! [`max_pause`](RateLimitBuilder::max_pause). So calls that follow are rejected here instead of there. A rejection by another guard
-//! of this process empties nothing.
+//! of this process empties nothing. The peer may say so in the head, in gRPC's trailers, or as an error such as a `tonic::Status`;
+//! only a guard sees it at the end of a gRPC-Web body, which a [`RateLimitLayer`] does not read.
+//!
+//! # Weights
+//!
+//! Calls that cost the peer more than others count as several: [`check_n`](RateLimit::check_n) without a service, and
+//! [`weighted_by`](KeyedRateLimitGuard::weighted_by) with the weight of each request, such as the rows of a batch.
 //!
 //! # Settings
 //!
@@ -122,6 +129,8 @@
 //! ```
 
 mod algorithm;
+#[cfg(test)]
+mod algorithm_tests;
 mod body;
 mod bucket;
 mod builder;
@@ -146,6 +155,7 @@ mod reservation;
 mod service;
 mod settings;
 mod shared;
+mod shared_quota;
 mod sliding_window;
 mod target;
 mod ticks;
@@ -164,7 +174,7 @@ pub use handle::RateLimit;
 pub use keyed::RouteKey;
 pub use keyed::{
     ClientAddressKey, ClosureKey, HeaderKey, KeySource, KeyedRateLimit, KeyedRateLimitBuilder,
-    KeyedRateLimitGuard, KeyedRateLimitPermit, RefKey,
+    KeyedRateLimitGuard, KeyedRateLimitPermit, RefKey, WeightedKey,
 };
 pub use layer::RateLimitLayer;
 pub use permit::RateLimitPermit;

@@ -51,6 +51,10 @@ impl Reservation {
         Ok(Reservation::new(target, reserved, calls, now))
     }
 
+    pub(super) fn target(&self) -> &LimitTarget {
+        &self.target
+    }
+
     /// Returns how long to wait from the moment of the reservation; zero if the calls may be made at once.
     pub fn wait(&self) -> Duration {
         self.reserved

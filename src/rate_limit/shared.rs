@@ -3,16 +3,17 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::{
-    RateLimitBuilder, RateLimitSettings,
+    RateLimitBuilder, RateLimitPermit, RateLimitSettings,
     bucket::Bucket,
     control::{LimitControl, later},
     quota::{Denial, Quota},
     target::Reserved,
     ticks::{duration, ticks},
+    too_many::{pause_of_end, pause_of_head},
 };
 use crate::{
-    call::{ConfigError, Label, Rejection},
-    guard::Rejects,
+    call::{CallEnd, ConfigError, Label, Rejection},
+    guard::{Head, Rejects},
     util::{
         padded::Padded,
         sync::atomic::{AtomicBool, Ordering},
@@ -107,6 +108,35 @@ impl RateLimitShared {
         if let Some(pause) = self.control.pause_for_peer(pause) {
             self.bucket.empty(self.control.ticks(now), pause);
         }
+    }
+
+    /// Adds the fields of a server, and obeys the peer of a client.
+    #[inline]
+    pub(super) fn on_head(&self, permit: &mut RateLimitPermit, head: &mut Head<'_>) {
+        if permit.is_server {
+            if self.control.fields.has(permit.is_rejected) && !head.wire.is_grpc() {
+                self.append_fields(head);
+            }
+        } else if let Some(pause) = pause_of_head(head) {
+            permit.has_emptied = true;
+            self.empty_for_peer(head.clock.now(), pause);
+        }
+    }
+
+    #[inline]
+    pub(super) fn on_end(&self, permit: RateLimitPermit, end: &CallEnd<'_>) {
+        if permit.is_server || permit.has_emptied {
+            return;
+        }
+        if let Some(pause) = pause_of_end(end) {
+            self.empty_for_peer(end.now(), pause);
+        }
+    }
+
+    #[cold]
+    fn append_fields(&self, head: &mut Head<'_>) {
+        let (state, quota, now) = self.read(head.clock.now());
+        self.control.fields.append(head.headers, quota, state, now);
     }
 
     /// Empties the limit for this time.

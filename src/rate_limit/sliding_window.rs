@@ -147,18 +147,16 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::rate_limit::RateAlgorithm;
+    use crate::rate_limit::{
+        RateAlgorithm,
+        algorithm_tests::{play, taker},
+    };
 
     const QUOTA: Quota = Quota::new(RateAlgorithm::SlidingWindow, 10, 4);
 
     #[test]
     fn window_before_counts_by_the_part_that_is_inside() {
-        let mut state = 0;
-        let mut take = |now, cells, max_wait| {
-            let grant = QUOTA.take(state, now, cells, max_wait)?;
-            state = grant.state;
-            Ok(grant.wait)
-        };
+        let mut take = taker(QUOTA);
         assert_eq!(take(39, 4, 0), Ok(0));
         // Unlike a fixed window: all four are still inside.
         assert_eq!(take(40, 1, 0), Err(Denial::After(10)));
@@ -209,7 +207,6 @@ mod tests {
         ) {
             let quota = Quota::new(RateAlgorithm::SlidingWindow, interval, burst);
             let window = quota.capacity;
-            let (mut state, mut now, mut last) = (0, 0, 0);
             let mut counts: HashMap<u64, u64> = HashMap::new();
             let fits = |counts: &HashMap<u64, u64>, at: u64, cells: u32| {
                 let count = |index: u64| counts.get(&index).copied().unwrap_or(0);
@@ -217,24 +214,13 @@ mod tests {
                 let before = index.checked_sub(1).map_or(0, count) * (window - elapsed);
                 before + (count(index) + u64::from(cells)) * window <= u64::from(burst) * window
             };
-            for (pause, cells) in steps {
-                now += pause;
-                match quota.take(state, now, cells, max_wait) {
-                    Ok(grant) => {
-                        prop_assert!(grant.wait <= max_wait && now + grant.wait >= last);
-                        (state, last) = (grant.state, now + grant.wait);
-                        prop_assert!(fits(&counts, last, cells));
-                        *counts.entry(last / window).or_default() += u64::from(cells);
-                    }
-                    Err(Denial::Never) => prop_assert!(cells > burst),
-                    Err(Denial::After(wait)) => {
-                        prop_assert!(wait > max_wait);
-                        prop_assert!(fits(&counts, now + wait, cells));
-                        prop_assert!(quota.take(state, now + wait, cells, 0).is_ok());
-                        prop_assert!(quota.take(state, now + wait - 1, cells, 0).is_err());
-                    }
+            play(quota, max_wait, steps, |at, cells, is_taken| {
+                prop_assert!(fits(&counts, at, cells));
+                if is_taken {
+                    *counts.entry(at / window).or_default() += u64::from(cells);
                 }
-            }
+                Ok(())
+            })?;
         }
     }
 }

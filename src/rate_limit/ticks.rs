@@ -13,10 +13,23 @@ pub(super) const TICK_BITS: u32 = 54;
 /// The latest time: nine years.
 pub(super) const MAX_TICKS: u64 = (1 << TICK_BITS) - 1;
 
+/// The ticks of a second: a whole number, so that its parts can be rounded alone.
+const TICKS_PER_SECOND: u64 = 1_000_000_000 >> NANOS_SHIFT;
+/// Nine years.
+const MAX_SECONDS: u64 = MAX_TICKS / TICKS_PER_SECOND;
+
+const _: () = assert!(TICKS_PER_SECOND << NANOS_SHIFT == 1_000_000_000);
+
 /// Returns the ticks of a duration, rounded down; nine years stand for anything longer.
 #[inline]
 pub(super) fn ticks(time: Duration) -> u64 {
-    (saturating_nanos(time) >> NANOS_SHIFT).min(MAX_TICKS)
+    // Not by way of all nanoseconds, which have 128 bits: each call does this.
+    match time.as_secs() {
+        seconds if seconds < MAX_SECONDS => {
+            seconds * TICKS_PER_SECOND + u64::from(time.subsec_nanos() >> NANOS_SHIFT)
+        }
+        _ => MAX_TICKS,
+    }
 }
 
 /// Returns the ticks of a duration, rounded up.
@@ -44,6 +57,14 @@ mod tests {
     fn ticks_round_down_or_up_and_saturate() {
         let nanos = Duration::from_nanos;
         assert_eq!([nanos(15), nanos(16), nanos(33)].map(ticks), [0, 1, 2]);
+        assert_eq!(ticks(nanos(999_999_999)), 62_499_999);
+        assert_eq!(ticks(nanos(3_000_000_031)), 3 * 62_500_000 + 1);
+        let nine_years = Duration::from_secs(MAX_SECONDS);
+        assert_eq!(ticks(nine_years), MAX_TICKS);
+        assert_eq!(
+            ticks(nine_years - nanos(1)),
+            MAX_SECONDS * TICKS_PER_SECOND - 1
+        );
         assert_eq!([nanos(1), nanos(16), nanos(33)].map(ticks_up), [1, 1, 3]);
         assert_eq!(ticks(Duration::MAX), MAX_TICKS);
         assert_eq!(ticks_up(Duration::MAX), MAX_TICKS);

@@ -1,8 +1,11 @@
 //! Recognizes what a peer says when it is called too often.
 
-use std::time::{Duration, SystemTime};
+use std::{
+    error::Error,
+    time::{Duration, SystemTime},
+};
 
-use http::StatusCode;
+use http::{HeaderMap, StatusCode};
 
 use crate::{
     call::{CallEnd, GrpcCode, Outcome, Rejection},
@@ -32,15 +35,33 @@ pub(super) fn pause_of_head(head: &Head<'_>) -> Pause {
 #[inline]
 pub(super) fn pause_of_response(head: ResponseHead<'_>, wire: WireFormat) -> Pause {
     let is_too_many = match wire.is_grpc() {
-        true => grpc_status_of(head.headers) == Some(GrpcCode::RESOURCE_EXHAUSTED),
+        true => is_exhausted(head.headers),
         false => head.status == StatusCode::TOO_MANY_REQUESTS,
     };
     // A rejection by this process, which a guard further in may have made, is no word of the peer.
     if !is_too_many || head.extensions.get::<Rejection>().is_some() {
         return None;
     }
-    let asked = RetryAfter::from_headers(head.headers, SystemTime::now());
-    Some(asked.and_then(as_pause))
+    Some(pause_in(head.headers))
+}
+
+/// Returns the pause that the trailers of a gRPC call ask for, likewise.
+pub(super) fn pause_of_trailers(trailers: &HeaderMap) -> Pause {
+    is_exhausted(trailers).then(|| pause_in(trailers))
+}
+
+/// Returns the pause that a failure asks for which is no response, likewise. A rejection by this process asks for none.
+pub(super) fn pause_of_failure(outcome: Outcome, error: Option<&(dyn Error + 'static)>) -> Pause {
+    let is_overload = outcome == Outcome::Overload;
+    is_overload.then(|| error.and_then(retry_after_of).and_then(as_pause))
+}
+
+fn is_exhausted(headers: &HeaderMap) -> bool {
+    grpc_status_of(headers) == Some(GrpcCode::RESOURCE_EXHAUSTED)
+}
+
+fn pause_in(headers: &HeaderMap) -> Option<Duration> {
+    RetryAfter::from_headers(headers, SystemTime::now()).and_then(as_pause)
 }
 
 /// Returns the pause that the end of a call asks for: gRPC's trailers, or an error that means an overload.
@@ -55,7 +76,7 @@ pub(super) fn pause_of_end(end: &CallEnd<'_>) -> Pause {
     {
         return None;
     }
-    Some(end.error().and_then(retry_after_of).and_then(as_pause))
+    pause_of_failure(end.outcome(), end.error())
 }
 
 fn as_pause(asked: RetryAfter) -> Option<Duration> {

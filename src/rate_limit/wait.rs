@@ -57,6 +57,20 @@ impl RateLimitWait {
             state: WaitState::Unpolled,
         }
     }
+
+    /// Creates the future of a call that has reserved already.
+    #[cold]
+    pub(super) fn for_reservation(reservation: Reservation) -> Self {
+        RateLimitWait {
+            target: reservation.target().clone(),
+            calls: 1,
+            max_wait: reservation.wait(),
+            state: WaitState::Waiting {
+                sleep: sleep_until(reservation.ready_at()),
+                reservation: Some(reservation),
+            },
+        }
+    }
 }
 
 impl Future for RateLimitWait {

@@ -4,6 +4,7 @@ use tokio::time::Instant;
 
 use super::{
     KeyedRateLimitGuard, RateLimit, Reservation,
+    control::LimitControl,
     keyed::KeySource,
     limit_metrics::{LimitEvent, LimitMetrics},
     target::{LimitTarget, Reserved},
@@ -48,17 +49,16 @@ impl<Req> WaitLimit<Req> for RateLimit {
         now: Instant,
         deadline: Option<Instant>,
     ) -> Result<Option<Reservation>, Rejection> {
-        let control = &self.shared.control;
         let reserve = |max_wait| self.shared.reserve(now, 1, max_wait);
-        let reserved = reserve_in_time(now, control.max_wait(), deadline, reserve)?;
-        let waits = reserved.filter(|reserved| must_wait(reserved, &control.metrics));
-        Ok(waits.and_then(|reserved| reservation(self, request, reserved, now)))
+        let control = &self.shared.control;
+        let waits = reserve_cell(control, now, deadline, reserve)?;
+        Ok(waits.and_then(|reserved| reservation(self, request, reserved, 1, now)))
     }
 }
 
 impl<Req, S: KeySource<Req>> WaitLimit<Req> for KeyedRateLimitGuard<S> {
     fn target(&self, request: &Req) -> Option<LimitTarget> {
-        let hash = self.hash(request)?;
+        let hash = self.catch_hash(request)?;
         Some(LimitTarget::key(&self.shared, hash))
     }
 
@@ -74,16 +74,27 @@ impl<Req, S: KeySource<Req>> WaitLimit<Req> for KeyedRateLimitGuard<S> {
         now: Instant,
         deadline: Option<Instant>,
     ) -> Result<Option<Reservation>, Rejection> {
-        let Some(hash) = self.hash(request) else {
+        let hash = self.catch_hash(request);
+        let Some((hash, weight)) = hash.zip(self.catch_weight(request)) else {
             return Ok(None);
         };
-        let control = &self.shared.control;
-        let reserve = |max_wait| self.shared.reserve(hash, now, 1, max_wait);
-        let reserved = reserve_in_time(now, control.max_wait(), deadline, reserve)
+        let reserve = |max_wait| self.shared.reserve(hash, now, weight, max_wait);
+        let waits = reserve_cell(&self.shared.control, now, deadline, reserve)
             .map_err(|rejection| self.name_key(rejection, request))?;
-        let waits = reserved.filter(|reserved| must_wait(reserved, &control.metrics));
-        Ok(waits.and_then(|reserved| reservation(self, request, reserved, now)))
+        Ok(waits.and_then(|reserved| reservation(self, request, reserved, weight, now)))
     }
+}
+
+/// Reserves a cell in time, and returns it if there is something to wait for.
+#[inline]
+fn reserve_cell(
+    control: &LimitControl,
+    now: Instant,
+    deadline: Option<Instant>,
+    reserve: impl FnOnce(Duration) -> Result<Option<Reserved>, Rejection>,
+) -> Result<Option<Reserved>, Rejection> {
+    let reserved = reserve_in_time(now, control.max_wait(), deadline, reserve)?;
+    Ok(reserved.filter(|reserved| must_wait(reserved, &control.metrics)))
 }
 
 /// Reserves, if the wait ends before the deadline as well.
@@ -120,8 +131,9 @@ fn reservation<Req>(
     limit: &impl WaitLimit<Req>,
     request: &Req,
     reserved: Reserved,
+    calls: u32,
     now: Instant,
 ) -> Option<Reservation> {
     let target = limit.target(request)?;
-    Some(Reservation::new(target, Some(reserved), 1, now))
+    Some(Reservation::new(target, Some(reserved), calls, now))
 }

@@ -9,36 +9,36 @@ use crate::protocol::{Protocol, WireFormat, WrapBody};
 #[derive(Debug)]
 pub struct WrapLimited(());
 
-/// The function that adds the fields of the limit to a head.
-pub struct HeadContext<'a> {
-    pub(super) observer: &'a LimitObserver,
-    pub(super) wire: WireFormat,
-    pub(super) append: fn(&LimitObserver, &mut http::HeaderMap, WireFormat),
+/// The observer of a head, with what it does by its protocol.
+pub struct HeadContext {
+    observer: LimitObserver,
+    wire: WireFormat,
+    pass: fn(LimitObserver, &mut http::HeaderMap, WireFormat) -> LimitObserver,
 }
 
-impl<'a> HeadContext<'a> {
+impl HeadContext {
     #[inline]
-    pub(super) fn new<P: Protocol>(observer: &'a LimitObserver, wire: WireFormat) -> Self {
+    pub(super) fn new<P: Protocol>(observer: LimitObserver, wire: WireFormat) -> Self {
         HeadContext {
             observer,
             wire,
-            append: LimitObserver::append_fields::<P>,
+            pass: LimitObserver::pass_head::<P>,
         }
     }
 }
 
 impl WrapBody for WrapLimited {
     type Body<B> = RateLimitBody<B>;
-    type With<'a> = HeadContext<'a>;
+    type With<'a> = HeadContext;
 
     #[inline]
     fn wrap_body<B: Body<Data = Bytes>>(
-        with: HeadContext<'_>,
+        with: HeadContext,
         parts: &mut response::Parts,
         body: B,
     ) -> RateLimitBody<B> {
-        (with.append)(with.observer, &mut parts.headers, with.wire);
-        RateLimitBody::new(body)
+        let trailers = (with.pass)(with.observer, &mut parts.headers, with.wire);
+        RateLimitBody::new(body, trailers)
     }
 
     fn message_body<B>(message: Bytes) -> RateLimitBody<B> {

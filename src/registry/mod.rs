@@ -26,6 +26,7 @@
 mod action;
 mod guard_list;
 mod inspect;
+mod limit_change;
 mod setting;
 mod snapshot;
 mod stat;
@@ -42,6 +43,7 @@ pub(crate) use self::subscribers::publish;
 pub use self::{
     action::{GuardAction, UnknownGuardAction},
     inspect::Inspect,
+    limit_change::LimitChange,
     setting::Setting,
     snapshot::Snapshot,
     stat::Stat,
@@ -162,9 +164,9 @@ pub fn register<G: Inspect + 'static>(guard: &Arc<G>) {
     GUARDS.register(weak);
 }
 
-/// Subscribes to all later transitions of all circuit breakers of the process, keys included, and to the switching of each
-/// [chaos](crate::chaos). Those of one breaker come in
-/// order. A receiver that lags by more than 64 gets `Lagged`.
+/// Subscribes to all later transitions of all circuit breakers of the process, keys included, of each [throttle](crate::throttle) and
+/// [prioritizer](crate::priority), to the ejections of each balancer, to the switching of each [chaos](crate::chaos), and to the [reports](crate::adaptive#reports) of
+/// limits that adapt themselves. Those of one breaker come in order. A receiver that lags by more than 64 gets `Lagged`.
 ///
 /// A caller that subscribes first and then reads [`snapshots`] misses no state. Without a subscriber, transitions cost nothing here.
 ///

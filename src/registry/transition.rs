@@ -1,5 +1,6 @@
 use std::time::SystemTime;
 
+use super::LimitChange;
 use crate::call::Label;
 
 /// A change of the state of a guard of this process, as sent to [subscribers](super::subscribe).
@@ -8,8 +9,8 @@ use crate::call::Label;
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct GuardTransition {
-    /// The kind of guard, as in a [`Snapshot`](super::Snapshot): `circuit_breaker`, `keyed_circuit_breaker` or
-    /// `chaos`.
+    /// The kind of guard, as in a [`Snapshot`](super::Snapshot): `circuit_breaker`, `keyed_circuit_breaker`,
+    /// `throttle`, `prioritizer`, `balance`, `chaos` or `bulkhead`.
     pub kind: &'static str,
     /// The name of the guard.
     pub name: Label,
@@ -19,6 +20,9 @@ pub struct GuardTransition {
     pub from: &'static str,
     /// The state from now on, in one word.
     pub to: &'static str,
+    /// The limits before and from now on, if they are what has changed, and not the state: of a bulkhead that
+    /// [adapts itself](crate::adaptive#reports).
+    pub limits: Option<LimitChange>,
     /// The reason, in lower case, words joined by `_`.
     pub reason: &'static str,
     /// The error of the call that caused the transition, at most 1 KiB.

@@ -7,7 +7,10 @@ use tower_service::Service;
 
 use super::{
     Attempt, AttemptResult, Attempts, Retry, RetryDecision, RetryFuture, RetryPolicy,
-    attempts::FailedAttempt, call_config::CallConfig, stack::RetryStack, state::deadline_rejection,
+    attempts::{FailedAttempt, RequestCopy},
+    call_config::CallConfig,
+    stack::RetryStack,
+    state::deadline_rejection,
 };
 use crate::{
     call::{BoxError, Outcome},
@@ -30,23 +33,38 @@ where
     S: Service<Req, Response: 'static, Error: Into<BoxError>> + Clone,
     T: RetryPolicy<Req, S::Response>,
 {
-    /// Makes the first attempt on a service that is ready.
+    pub(crate) fn new(stack: Arc<RetryStack<S, AnyService, T>>) -> Self {
+        ServiceAttempts {
+            stack,
+            retrying: None,
+            request: None,
+        }
+    }
+
+    /// Starts a call whose first attempt is made on a service that is ready.
     #[inline]
     pub(super) fn start_call(
         ready: &mut S,
         request: Req,
         stack: Arc<RetryStack<S, AnyService, T>>,
     ) -> RetryFuture<Self> {
-        let attempts = ServiceAttempts {
-            stack,
-            retrying: None,
-            request: None,
-        };
+        let attempts = ServiceAttempts::new(stack);
         let config = CallConfig::new(attempts.retry());
         RetryFuture::started(attempts, config, None, |attempts, attempt, _| {
-            attempts.keep_clone(&request, attempt);
-            ready.call(request)
+            attempts.start_first(ready, request, attempt)
         })
+    }
+
+    /// Makes the first attempt on a service that is ready.
+    #[inline]
+    pub(crate) fn start_first(
+        &mut self,
+        ready: &mut S,
+        request: Req,
+        attempt: Attempt,
+    ) -> S::Future {
+        self.keep_clone(&request, attempt);
+        ready.call(request)
     }
 
     /// Clones a request before its call, which takes it. The last attempt needs no other.
@@ -154,6 +172,17 @@ where
             decision,
             not_sent: None,
         })
+    }
+
+    fn prepare_hedge(&mut self) -> RequestCopy {
+        match self.request {
+            Some(_) => RequestCopy::Made,
+            None => RequestCopy::Never,
+        }
+    }
+
+    fn release_service(&mut self) {
+        self.retrying = None;
     }
 
     #[inline]

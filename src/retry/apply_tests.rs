@@ -296,7 +296,7 @@ fn any_budget() -> impl Strategy<Value = BudgetSettings> {
 }
 
 proptest! {
-    /// Whatever is counted meanwhile: applying the same again changes nothing, and nothing is ever overdrawn.
+    /// Applying the same again changes nothing, whatever is counted meanwhile, and nothing is ever overdrawn.
     #[test]
     fn budget_is_as_before_when_the_same_settings_are_applied_again(
         steps in prop::collection::vec((prop::option::of(any_budget()), 0_u8..6), 1..40),

@@ -47,6 +47,20 @@ pub trait Attempts {
         true
     }
 
+    /// Returns whether the call may have several attempts, as far as that is known before the first.
+    #[inline]
+    fn is_repeatable(&self) -> bool {
+        true
+    }
+
+    /// Makes a copy of the request, for an attempt that is started beside those that run.
+    fn prepare_hedge(&mut self) -> RequestCopy {
+        RequestCopy::Made
+    }
+
+    /// Drops the service of further attempts, with what it may have reserved for the next.
+    fn release_service(&mut self) {}
+
     /// Makes the result of the call.
     fn complete(&mut self, output: Self::AttemptOutput, attempt: Attempt) -> Self::CallOutput;
 
@@ -62,12 +76,23 @@ pub trait Attempts {
     }
 }
 
+/// A copy of a request whose first attempt runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RequestCopy {
+    /// The next attempt can be started.
+    Made,
+    /// The caller is still sending the request.
+    NotYet,
+    /// The request cannot be copied: it is too long, or its policy keeps none.
+    Never,
+}
+
 /// An attempt that failed.
 #[derive(Debug)]
 pub struct FailedAttempt<T> {
-    pub(super) output: T,
-    pub(super) outcome: Outcome,
-    pub(super) decision: RetryDecision,
+    pub(crate) output: T,
+    pub(crate) outcome: Outcome,
+    pub(crate) decision: RetryDecision,
     /// Proof that the peer never began it, if such requests are to be sent again.
     pub(super) not_sent: Option<NotSent>,
 }

@@ -15,7 +15,7 @@ pub struct CallConfig {
 impl CallConfig {
     /// Returns the settings of a call that begins now.
     #[inline]
-    pub(super) fn new(retry: &Retry) -> Self {
+    pub(crate) fn new(retry: &Retry) -> Self {
         CallConfig {
             word: retry.shared.config.word(),
             config: None,
@@ -24,13 +24,13 @@ impl CallConfig {
 
     /// Returns what a call needs that succeeds at once.
     #[inline]
-    pub(super) fn word(&self) -> ConfigWord {
+    pub(crate) fn word(&self) -> ConfigWord {
         self.word
     }
 
     /// Returns the budget, if the call has one.
     #[inline]
-    pub(super) fn budget<'a>(&self, retry: &'a Retry) -> Option<&'a Budget> {
+    pub(crate) fn budget<'a>(&self, retry: &'a Retry) -> Option<&'a Budget> {
         self.word.has_budget().then_some(&retry.shared.budget)
     }
 

@@ -10,7 +10,7 @@ use crate::{
 };
 
 /// Classifies an error of [`Retry::run`](super::Retry::run) or its siblings.
-pub(super) type DecideOnError<E> = fn(&RetryConfig, &E) -> (Outcome, RetryDecision);
+pub(crate) type DecideOnError<E> = fn(&RetryConfig, &E) -> (Outcome, RetryDecision);
 
 /// Valid settings of a [`Retry`](super::Retry), and the decisions that follow from them.
 #[derive(Clone, Debug)]
@@ -73,13 +73,13 @@ impl RetryConfig {
         retry_after.map_or(RetryDecision::Retry, RetryDecision::from)
     }
 
-    pub(super) fn classify_error(&self, error: &(dyn Error + 'static)) -> (Outcome, RetryDecision) {
+    pub(crate) fn classify_error(&self, error: &(dyn Error + 'static)) -> (Outcome, RetryDecision) {
         let outcome = error_outcome(error);
         (outcome, self.decide(outcome, Some(error)))
     }
 
     /// Classifies an error that may not implement `Error`. One that cannot be inspected is a failure.
-    pub(super) fn classify_any_error<E: 'static>(&self, error: &E) -> (Outcome, RetryDecision) {
+    pub(crate) fn classify_any_error<E: 'static>(&self, error: &E) -> (Outcome, RetryDecision) {
         match as_std_error(error) {
             Some(error) => self.classify_error(error),
             None => (Outcome::Failure, self.decide(Outcome::Failure, None)),

@@ -5,7 +5,7 @@ use super::RetrySettings;
 /// The part of the settings that a call needs while nothing fails, in one word, so that all of it is of one moment. Bits,
 /// high to low: 8 version, 1 has a budget, 7 max attempts, 48 max elapsed in microseconds.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct ConfigWord(u64);
+pub(crate) struct ConfigWord(u64);
 
 const VERSION_SHIFT: u32 = 56;
 const BUDGET_BIT: u64 = 1 << 55;
@@ -53,7 +53,7 @@ impl ConfigWord {
     }
 
     #[inline]
-    pub(super) fn max_attempts(self) -> u32 {
+    pub(crate) fn max_attempts(self) -> u32 {
         (self.0 >> ATTEMPTS_SHIFT & ATTEMPTS_MASK) as u32
     }
 

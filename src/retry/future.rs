@@ -15,13 +15,13 @@ use super::{
     call_config::CallConfig,
     config::{DecideOnError, RetryConfig},
     run::RunAttempts,
-    stage::{Stage, StageProj, poll_ready_before, run_in_context},
+    running_attempt::RunningAttempt,
+    stage::{Stage, StageProj, poll_ready_before},
     state::RetryState,
 };
 use crate::{
     call::{CallClock, Outcome},
     context::Context,
-    util::poll::POLLED_AFTER_COMPLETION,
 };
 
 const LATE_CALL: &str = "the deadline had passed before the call began";
@@ -259,7 +259,8 @@ fn start_attempt<A: Attempts>(
     start: impl FnOnce(&mut A, Attempt, Option<&Context>) -> A::Future,
 ) -> Stage<A::Future> {
     let attempt = state.attempt();
-    Stage::start(context, |context| start(attempts, attempt, context))
+    let attempt = RunningAttempt::start(context, |context| start(attempts, attempt, context));
+    Stage::Running { attempt }
 }
 
 impl<A: Attempts> Future for RetryFuture<A> {
@@ -271,9 +272,8 @@ impl<A: Attempts> Future for RetryFuture<A> {
             let mut this = self.as_mut().project();
             // Each arm either returns `Pending`, or changes the stage, or has the result of the call.
             let completed = match this.stage.as_mut().project() {
-                StageProj::Running { future, context } => {
-                    let future = future.as_pin_mut().expect(POLLED_AFTER_COMPLETION);
-                    let output = ready!(run_in_context(context, || future.poll(cx)));
+                StageProj::Running { attempt } => {
+                    let output = ready!(attempt.poll(cx));
                     self.as_mut().on_attempt_end(output)
                 }
                 StageProj::Waiting { sleep } => {

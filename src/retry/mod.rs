@@ -176,6 +176,9 @@ mod clone_requests;
 mod config;
 mod config_word;
 mod decision;
+mod delays;
+#[cfg(feature = "testing")]
+mod driven_call;
 mod future;
 mod grpc_codes;
 mod http;
@@ -194,6 +197,7 @@ mod replay_body;
 )]
 mod retry;
 mod run;
+mod running_attempt;
 #[cfg(feature = "serde")]
 mod serde_forms;
 #[cfg(all(test, feature = "serde"))]
@@ -205,12 +209,15 @@ mod stage;
 mod state;
 
 pub use attempt::Attempt;
-pub use backoff::{Backoff, Delays};
+pub use backoff::Backoff;
 pub use budget::{
     BucketBudget, Budget, BudgetSettings, Reservation, SpentRetry, ThrottleBudget, WindowBudget,
 };
 pub use builder::RetryBuilder;
 pub use decision::RetryDecision;
+pub use delays::Delays;
+#[cfg(feature = "testing")]
+pub(crate) use driven_call::DrivenCall;
 pub use future::RetryFuture;
 pub use grpc_codes::GrpcCodes;
 pub use jitter::Jitter;
@@ -228,10 +235,15 @@ pub use self::http::{HttpRetry, RetryBody};
 #[doc(hidden)]
 pub use clone_requests::CloneRequests;
 
-// Parts that nobody names.
-use self::http::HttpAttempts;
-pub(crate) use self::http::MapBody;
-use any::ServiceAttempts;
-use attempts::Attempts;
+// Parts that nobody names. Hedges are made of them, too.
+pub(crate) use self::http::{HttpAttempts, MapBody};
+pub(crate) use any::ServiceAttempts;
+pub(crate) use attempts::{Attempts, FailedAttempt, RequestCopy};
+pub(crate) use call_config::CallConfig;
+pub(crate) use config::{DecideOnError, RetryConfig};
+pub(crate) use run::RunAttempts;
+pub(crate) use running_attempt::RunningAttempt;
+pub(crate) use stack::RetryStack;
+pub(crate) use state::{CallCompletion, attempt_context};
 
 pub use crate::retry_after::RetryAfter;

@@ -8,8 +8,8 @@ use std::{
 use tokio::time::Instant;
 
 use super::{
-    Attempt, Budget, RetryBuilder, RetryFuture, RetrySettings, backoff::random_seed,
-    builder::component, config::DecideOnError, live_config::LiveConfig, metrics::RetryMetrics,
+    Attempt, Budget, RetryBuilder, RetryFuture, RetrySettings, builder::component,
+    config::DecideOnError, delays::random_seed, live_config::LiveConfig, metrics::RetryMetrics,
     run::RunAttempts,
 };
 use crate::{
@@ -68,14 +68,25 @@ impl Retry {
         budget: Budget,
         seed: Option<u64>,
     ) -> Self {
+        let retry = Retry::unregistered(name, settings, budget, seed);
+        // Holds a weak reference: the entry goes with the last handle.
+        registry::register(&retry.shared);
+        retry
+    }
+
+    /// Makes a retry that the registry does not list: a part of another handle.
+    pub(crate) fn unregistered(
+        name: Label,
+        settings: RetrySettings,
+        budget: Budget,
+        seed: Option<u64>,
+    ) -> Self {
         let shared = Arc::new(RetryShared {
             config: LiveConfig::new(settings),
             budget,
             jitter_seeds: AtomicU64::new(seed.unwrap_or_else(random_seed)),
             metrics: RetryMetrics::new(name),
         });
-        // Holds a weak reference: the entry goes with the last handle.
-        registry::register(&shared);
         Retry { shared }
     }
 
@@ -124,6 +135,11 @@ impl Retry {
     /// Returns a [`ConfigError`] that names the first invalid setting; nothing is changed then.
     pub fn apply(&self, settings: &RetrySettings) -> Result<(), ConfigError> {
         self.shared.apply(settings)
+    }
+
+    /// Changes the settings, which are valid, for a handle that has this retry as a part and reports the change itself.
+    pub(crate) fn apply_unreported(&self, settings: &RetrySettings, now: Instant) {
+        self.shared.apply_valid(settings, now);
     }
 
     /// Runs work until it succeeds or there is no further attempt; returns its last result.

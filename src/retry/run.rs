@@ -22,7 +22,7 @@ pub struct RunAttempts<S, F, C> {
 }
 
 impl<S, F, E> RunAttempts<S, F, DecideOnError<E>> {
-    pub(super) fn new(retry: Retry, state: S, work: F, classify_error: DecideOnError<E>) -> Self {
+    pub(crate) fn new(retry: Retry, state: S, work: F, classify_error: DecideOnError<E>) -> Self {
         RunAttempts {
             retry,
             state,
@@ -32,7 +32,7 @@ impl<S, F, E> RunAttempts<S, F, DecideOnError<E>> {
     }
 
     /// Overrides the decision about an error. A closure that panics does not retry.
-    pub(super) fn when<D: Into<RetryDecision>>(
+    pub(crate) fn when<D: Into<RetryDecision>>(
         self,
         decide: impl Fn(&E) -> D,
     ) -> RunAttempts<S, F, impl Fn(&RetryConfig, &E) -> (Outcome, RetryDecision)> {

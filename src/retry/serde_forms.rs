@@ -4,14 +4,17 @@ use std::{fmt, time::Duration};
 
 use serde::{
     Deserialize, Deserializer, Serialize, Serializer,
-    de::{self, SeqAccess, Visitor},
+    de::{SeqAccess, Visitor},
 };
 
 use super::{
     Backoff, BucketBudget, BudgetSettings, GrpcCodes, Jitter, ThrottleBudget, WindowBudget,
     backoff::{Curve, DEFAULT_FACTOR, DEFAULT_FIRST},
 };
-use crate::{call::GrpcCode, util::setting_serde};
+use crate::{
+    call::{GrpcCode, grpc_code_name::GrpcCodeName},
+    util::setting_serde,
+};
 
 /// A [`Backoff`] in a file.
 #[derive(Deserialize, Serialize)]
@@ -274,34 +277,9 @@ impl<'de> Visitor<'de> for CodesVisitor {
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut names: A) -> Result<GrpcCodes, A::Error> {
         let mut codes = GrpcCodes::new([]);
-        while let Some(CodeName(code)) = names.next_element()? {
+        while let Some(GrpcCodeName(code)) = names.next_element()? {
             codes = codes.with(code);
         }
         Ok(codes)
-    }
-}
-
-/// A gRPC code that is written by its name.
-struct CodeName(GrpcCode);
-
-impl<'de> Deserialize<'de> for CodeName {
-    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
-        from.deserialize_str(CodeVisitor)
-    }
-}
-
-struct CodeVisitor;
-
-impl Visitor<'_> for CodeVisitor {
-    type Value = CodeName;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("the name of a gRPC code, such as \"UNAVAILABLE\"")
-    }
-
-    fn visit_str<E: de::Error>(self, name: &str) -> Result<CodeName, E> {
-        let code = GrpcCode::all().find(|code| code.as_str() == name);
-        code.map(CodeName)
-            .ok_or_else(|| E::unknown_variant(name, &GrpcCode::NAMES))
     }
 }

@@ -2,7 +2,7 @@ use std::time::Duration;
 
 use super::{Backoff, BudgetSettings, GrpcCodes, builder::component};
 use crate::{
-    call::{ConfigError, GrpcCode},
+    call::{ConfigError, GrpcCode, check_range},
     util::setting_changes::SettingChanges,
 };
 
@@ -111,9 +111,12 @@ impl RetrySettings {
         let error = |field, value: String, expected| {
             Err(ConfigError::new(component, field, value, expected))
         };
-        if !(1..=MAX_ATTEMPTS).contains(&self.max_attempts) {
-            return error("max_attempts", self.max_attempts.to_string(), "1 to 100");
-        }
+        check_range(
+            component,
+            "max_attempts",
+            self.max_attempts,
+            1..=MAX_ATTEMPTS,
+        )?;
         self.backoff.validate(component)?;
         if self.grpc_codes.contains(GrpcCode::OK) {
             return error("grpc_codes", "OK".to_owned(), "codes of failures");

@@ -5,13 +5,13 @@ use super::RetryLayer;
 /// The layer of a service, and the spare service that retries are made on: shared by all clones of the service, and by
 /// their calls.
 pub(crate) struct RetryStack<S, P, R> {
-    pub(super) layer: RetryLayer<P, R>,
+    pub(crate) layer: RetryLayer<P, R>,
     /// Never polled or called, only cloned. Behind a lock, since a service need not be `Sync`.
     spare: Mutex<S>,
 }
 
 impl<S: Clone, P, R> RetryStack<S, P, R> {
-    pub(super) fn new(service: &S, layer: RetryLayer<P, R>) -> Self {
+    pub(crate) fn new(service: &S, layer: RetryLayer<P, R>) -> Self {
         RetryStack {
             layer,
             spare: Mutex::new(service.clone()),

@@ -7,7 +7,7 @@ use std::{
 use pin_project_lite::pin_project;
 use tokio::time::{Instant, Sleep, sleep_until};
 
-use crate::context::Context;
+use super::running_attempt::RunningAttempt;
 
 pin_project! {
     /// The stage of a call.
@@ -17,41 +17,12 @@ pin_project! {
         NotStarted,
         /// The deadline passed before anything was started.
         PastDeadline,
-        /// An attempt runs: started, polled and dropped in its context if that is not the current one.
-        Running { #[pin] future: Option<F>, context: Option<Context> },
+        /// An attempt runs.
+        Running { #[pin] attempt: RunningAttempt<F> },
         /// The backoff before the next attempt.
         Waiting { #[pin] sleep: Sleep },
         /// The next attempt waits for the service, up to the deadline.
         AwaitingReady { #[pin] timer: Option<Sleep> },
-    }
-
-    impl<F> PinnedDrop for Stage<F> {
-        fn drop(this: Pin<&mut Self>) {
-            // The attempt may look at its context while it is dropped.
-            if let StageProj::Running { mut future, context } = this.project() {
-                run_in_context(context, || future.set(None));
-            }
-        }
-    }
-}
-
-impl<F> Stage<F> {
-    /// Starts an attempt in its context.
-    #[inline]
-    pub(super) fn start(
-        context: Option<Context>,
-        make: impl FnOnce(Option<&Context>) -> F,
-    ) -> Self {
-        let future = Some(run_in_context(&context, || make(context.as_ref())));
-        Stage::Running { future, context }
-    }
-}
-
-#[inline]
-pub(super) fn run_in_context<R>(context: &Option<Context>, work: impl FnOnce() -> R) -> R {
-    match context {
-        Some(context) => context.run(work),
-        None => work(),
     }
 }
 

@@ -11,6 +11,7 @@
 //! | [`Script`], [`Reply`], [`ScriptedBody`] | a service with scripted replies: respond, wait, fail, hang, panic |
 //! | [`RecordingGuard`] | a guard that records admissions, response heads and ends of calls |
 //! | [`CountingWaker`] | polls manually, and counts wakes of the task |
+//! | [`simulator`] | clients that call a peer through real guards and retries, hours of it in seconds |
 //!
 //! # Place in the stack
 //!
@@ -153,6 +154,7 @@ mod reply;
 mod script;
 mod script_future;
 mod silent_panic;
+pub mod simulator;
 
 #[doc(hidden)]
 pub use self::recording_guard::RecordingPermit;

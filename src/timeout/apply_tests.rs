@@ -149,7 +149,7 @@ fn invalid_time_limits_change_nothing() {
     assert!(error.to_string().len() < 400, "{error}");
 }
 
-/// Whoever reads the limits of attempts while both are changed sees none above either total.
+/// Threads that read the limits of attempts while both are changed see none above either total.
 #[test]
 fn attempt_is_within_the_total_while_both_change() {
     let timeouts = Timeouts::builder("applied")

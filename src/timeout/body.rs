@@ -6,19 +6,21 @@ use std::{
 
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
-use http_body_util::{Either, Full};
 use pin_project_lite::pin_project;
 
 use super::{body_timer::BodyTimer, call_timeout::CallTimeout, config::TimeoutConfig};
-use crate::call::{BoxError, Elapsed, drop_on_timeout, timeout_trailers};
+use crate::{
+    call::{BoxError, Elapsed, drop_on_timeout, timeout_trailers},
+    util::service_body::ServiceBody,
+};
 
 pin_project! {
     /// A response body with time limits. At a timeout it fails; a gRPC body ends with `DEADLINE_EXCEEDED` in its trailers
     /// instead. Forwards `size_hint` and `is_end_stream`.
     pub struct TimeoutBody<B> {
-        // The service's body, or that of a local response. Empty after a timeout.
+        // Empty after a timeout.
         #[pin]
-        inner: Either<B, Full<Bytes>>,
+        inner: ServiceBody<B>,
         // Boxed, since most bodies have no limits.
         timer: Option<Box<BodyTimer>>,
     }
@@ -33,14 +35,14 @@ impl<B> TimeoutBody<B> {
         expects_trailers: impl FnOnce() -> bool,
     ) -> Self {
         TimeoutBody {
-            inner: Either::Left(body),
+            inner: ServiceBody::new(body),
             timer: BodyTimer::new(config, timeout, expects_trailers),
         }
     }
 
     pub(super) fn from_bytes(message: Bytes) -> Self {
         TimeoutBody {
-            inner: Either::Right(Full::new(message)),
+            inner: ServiceBody::from_bytes(message),
             timer: None,
         }
     }
@@ -96,7 +98,7 @@ where
         };
         let expects_trailers = timer.expects_trailers();
         // The body is dropped before its end is reported: guards in it learn why.
-        let elapsed = drop_on_timeout(elapsed, || this.inner.set(Either::Right(Full::default())));
+        let elapsed = drop_on_timeout(elapsed, || this.inner.end());
         // Nothing is measured after the end, which a reader may poll again.
         *this.timer = None;
         Poll::Ready(Some(end_frame(expects_trailers, elapsed)))
@@ -114,7 +116,7 @@ where
 impl<B: Default> Default for TimeoutBody<B> {
     fn default() -> Self {
         TimeoutBody {
-            inner: Either::Left(B::default()),
+            inner: ServiceBody::default(),
             timer: None,
         }
     }
@@ -122,11 +124,8 @@ impl<B: Default> Default for TimeoutBody<B> {
 
 impl<B: fmt::Debug> fmt::Debug for TimeoutBody<B> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut debug = f.debug_struct("TimeoutBody");
-        match &self.inner {
-            Either::Left(body) => debug.field("inner", body),
-            Either::Right(message) => debug.field("message", message),
-        };
-        debug.finish_non_exhaustive()
+        f.debug_struct("TimeoutBody")
+            .field("inner", &self.inner)
+            .finish_non_exhaustive()
     }
 }

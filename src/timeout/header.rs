@@ -7,9 +7,12 @@ use http::{HeaderMap, HeaderName, HeaderValue};
 use super::{call_timeout::CallTimeout, config::TimeoutConfig};
 use crate::{
     call::CallClock,
-    protocol::{CallState, GRPC_TIMEOUT, Protocol, Side, write_grpc_timeout},
+    protocol::{CallState, Protocol, Side, set_grpc_timeout},
     util::headers::find_header,
 };
+
+/// The most by which a `grpc-timeout` may be longer than the time left: less than the way to a peer takes.
+const MAX_STALENESS: Duration = Duration::from_millis(1);
 
 /// Writes the time left into a client's request: in `grpc-timeout` for gRPC, else in the configured header.
 #[inline]
@@ -34,11 +37,16 @@ pub(super) fn write_timeout_header<P: Protocol>(
     };
     match header {
         Some(header) => write_millis_if_shorter(headers, header, left),
-        None => {
-            // Overwrites: what the caller sent is part of the deadline already.
-            headers.insert(&GRPC_TIMEOUT, write_grpc_timeout(left));
-        }
+        // What the caller sent is part of the deadline already. A layer around this one has mostly just written it.
+        None if call.time_limit().is_some_and(|sent| is_current(sent, left)) => {}
+        None => set_grpc_timeout(headers, left),
     }
+}
+
+/// Returns whether a time that the header has is not noticeably longer than the time left, so that writing it again, which costs
+/// more than the rest of the layer, says nothing new.
+fn is_current(sent: Duration, left: Duration) -> bool {
+    sent <= left + (left / 1_000).min(MAX_STALENESS)
 }
 
 /// Sets the header, unless it holds a shorter time already, whose writer knows better.

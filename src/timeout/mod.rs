@@ -133,7 +133,6 @@ mod header;
 mod include_readiness;
 mod inspect;
 mod layer;
-mod lazy_ready;
 mod limit;
 mod limit_metrics;
 mod limits;

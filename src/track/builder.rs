@@ -1,23 +1,17 @@
-//! The settings of a tracker.
-
 use std::time::Duration;
 
 use super::{
-    MetricNaming, SlowThresholds, SpanLevel, Track, TrackSettings, config::TrackConfig,
-    fields_hook::FieldsHook, span_ids::SpanIds, span_options::OnSpan,
+    MetricNaming, SlowThresholds, SpanLevel, Track, TrackSettings,
+    config::{self, TrackConfig},
+    fields_hook::FieldsHook,
+    span_ids::SpanIds,
+    span_options::OnSpan,
 };
 use crate::{
     call::{ConfigError, Label},
     context::{CallFields, RequestHead, RequestPredicate, Traceparent, TrustedProxies},
     errors::ErrorTracker,
 };
-
-/// Default of [`TrackBuilder::max_targets`]: more than the routes of most services, and far fewer than paths.
-const DEFAULT_MAX_TARGETS: usize = 256;
-/// Default of [`TrackBuilder::max_series`]: the limit of the OpenTelemetry SDKs.
-const DEFAULT_MAX_SERIES: usize = 2_000;
-/// Minimum number of series that are reserved for failures, however low `max_series` is.
-const MIN_RESERVED_SERIES: usize = 16;
 
 /// A builder of a [`Track`]; made by [`Track::builder`].
 #[derive(Clone, Debug)]
@@ -77,8 +71,8 @@ impl TrackBuilder {
             server_timing: None,
             response_time: None,
             server_address: None,
-            max_targets: DEFAULT_MAX_TARGETS,
-            max_series: DEFAULT_MAX_SERIES,
+            max_targets: config::DEFAULT_MAX_TARGETS,
+            max_series: config::DEFAULT_MAX_SERIES,
             // One store for the process, in which layers and operations find the same fault.
             errors: Some(ErrorTracker::global().clone()),
         }
@@ -485,11 +479,6 @@ impl TrackBuilder {
     pub fn max_series(mut self, max: usize) -> Self {
         self.max_series = max;
         self
-    }
-
-    /// Returns the number of series that are reserved for failures.
-    pub(super) fn reserved_series(&self) -> usize {
-        (self.max_series / 4).max(MIN_RESERVED_SERIES)
     }
 
     /// Sets the tracker that groups the errors of failed calls, or `None`. Default: [`ErrorTracker::global`].

@@ -1,12 +1,21 @@
 use http::HeaderName;
 
 use super::{MetricNaming, TrackBuilder, redact::LoggedHeader, request_labels::RequestLabels};
-use crate::{call::ConfigError, util::credentials::looks_like_credential};
+use crate::{
+    call::{ConfigError, check_range},
+    util::credentials::looks_like_credential,
+};
 
+/// Default of [`TrackBuilder::max_targets`]: more than the routes of most services, and far fewer than paths.
+pub(super) const DEFAULT_MAX_TARGETS: usize = 256;
+/// Default of [`TrackBuilder::max_series`]: the limit of the OpenTelemetry SDKs.
+pub(super) const DEFAULT_MAX_SERIES: usize = 2_000;
 /// Upper bound of [`TrackBuilder::max_targets`]. Leaves IDs for targets of the settings: an interner has 32,767.
 const MAX_TARGETS: usize = 1 << 14;
 /// Upper bound of [`TrackBuilder::max_series`].
 const MAX_SERIES: usize = 100_000;
+/// Minimum number of series that are reserved for failures, however low `max_series` is.
+const MIN_RESERVED_SERIES: usize = 16;
 /// Maximum number of headers that an access-log line may carry.
 const MAX_LOG_HEADERS: usize = 16;
 
@@ -32,8 +41,13 @@ impl TrackConfig {
     pub(super) fn new(options: TrackBuilder) -> Result<Self, ConfigError> {
         let component = component(&options.name);
         options.settings.validate(&component)?;
-        check_range(&component, "max_targets", options.max_targets, MAX_TARGETS)?;
-        check_range(&component, "max_series", options.max_series, MAX_SERIES)?;
+        check_range(
+            &component,
+            "max_targets",
+            options.max_targets,
+            1..=MAX_TARGETS,
+        )?;
+        check_range(&component, "max_series", options.max_series, 1..=MAX_SERIES)?;
         Ok(TrackConfig {
             // Before `options`, which is moved.
             log_headers: logged_headers(&component, &options)?,
@@ -45,6 +59,11 @@ impl TrackConfig {
     /// [`TrackBuilder::max_targets`].
     pub(super) fn max_targets(&self) -> usize {
         self.options.max_targets + self.options.settings.slow_routes.len()
+    }
+
+    /// Returns the number of series that are reserved for failures.
+    pub(super) fn reserved_series(&self) -> usize {
+        (self.options.max_series / 4).max(MIN_RESERVED_SERIES)
     }
 
     /// Returns whether the IDs of a span are known only once it is open.
@@ -100,17 +119,4 @@ fn parse_header_names(
             .map_err(|_| ConfigError::new(component, field, format!("{name:?}"), HEADER_NAME))
     });
     names.collect()
-}
-
-fn check_range(
-    component: &str,
-    field: &'static str,
-    value: usize,
-    max: usize,
-) -> Result<(), ConfigError> {
-    if (1..=max).contains(&value) {
-        return Ok(());
-    }
-    let expected = format!("1 to {max}");
-    Err(ConfigError::new(component, field, value, expected))
 }

@@ -27,7 +27,7 @@ impl<B> Admit<Request<B>> for Track {
     fn admit(&self, request: &mut Request<B>, clock: &CallClock) -> Result<TrackPermit, Rejection> {
         // Read first, since what follows is part of the call.
         clock.now();
-        let (options, targets, side) = (self.options(), &self.core.targets, clock.side());
+        let (options, targets, side) = (self.options(), &self.shared.targets, clock.side());
         let labels = self.request_labels(request, clock);
         let target = self.http_target(request, side);
         // Not even in flight, or each attempt of a retry would be a call of its own.
@@ -39,7 +39,7 @@ impl<B> Admit<Request<B>> for Track {
             adopt_span_ids(self, None, request);
             return Ok(TrackPermit::untracked(labels));
         }
-        let settings = self.core.settings.word();
+        let settings = self.shared.settings.word();
         let grpc_method = labels
             .is_grpc
             .then(|| Target::from_grpc_method(request, targets));
@@ -50,8 +50,9 @@ impl<B> Admit<Request<B>> for Track {
         let client = self.client_address(request, side);
         let span = open_span(self, labels, request, route, client);
         let in_flight = || {
-            self.metrics(side)
-                .inc_in_flight(&self.label_builder(side), labels)
+            self.shared
+                .metrics(side)
+                .inc_in_flight(&self.shared.label_builder(side), labels)
         };
         Ok(TrackPermit {
             // Of a recorder that panics nothing is known, so it is not asked to count the call out.
@@ -79,7 +80,7 @@ impl<B> Admit<Request<B>> for Track {
 /// Gives the call the IDs under which its span is exported, or those of the span around it.
 #[inline]
 fn adopt_span_ids<B>(track: &Track, span: Option<&Span>, request: &mut Request<B>) {
-    if track.core.config.has_span_ids() {
+    if track.shared.config.has_span_ids() {
         let hook = track.options().span_ids.as_ref();
         catch_hook(|| span_ids::adopt(hook, span, request.headers_mut()));
     }
@@ -94,7 +95,7 @@ fn open_span<B>(
     route: Option<&str>,
     client: Option<IpAddr>,
 ) -> Option<Box<Span>> {
-    let config = &track.core.config;
+    let config = &track.shared.config;
     let span = catch_hook(|| span::open(config, labels, request, route, client)).flatten();
     if let Some(span) = span.as_deref() {
         // Before the hook, which may set another parent, and before the span starts, which fixes its parent.
@@ -190,9 +191,10 @@ fn add_timing_headers(permit: &TrackPermit, head: &mut Head<'_>) {
 
 fn leave_in_flight(track: &Track, permit: &mut TrackPermit) {
     let in_flight = std::mem::take(&mut permit.in_flight);
-    let config = &track.core.config;
+    let config = &track.shared.config;
     catch_hook(|| {
         track
+            .shared
             .metrics(permit.request.side)
             .dec_in_flight(config, permit.request, in_flight)
     });
@@ -205,7 +207,7 @@ fn complete_metrics(
     report: &CallReport<'_>,
 ) {
     let side = call.request.side;
-    let (metrics, builder) = (track.metrics(side), track.label_builder(side));
+    let (metrics, builder) = (track.shared.metrics(side), track.shared.label_builder(side));
     let request_bytes = || permit.request_bytes.as_ref().and_then(ByteCounter::get);
     catch_hook(|| metrics.record_call(&builder, call, report, request_bytes));
     if let Some(level) = report.slow {
@@ -223,9 +225,9 @@ fn complete_error(track: &Track, call: &CallLabels<'_>, report: &mut CallReport<
         return;
     }
     // By the semantic conventions the error type is a label of the duration.
-    if let Some(record) = report.record().filter(|_| track.core.config.is_classic()) {
+    if let Some(record) = report.record().filter(|_| track.shared.config.is_classic()) {
         let side = call.request.side;
-        let (metrics, builder) = (track.metrics(side), track.label_builder(side));
+        let (metrics, builder) = (track.shared.metrics(side), track.shared.label_builder(side));
         catch_hook(|| metrics.count_error(&builder, record.kind()));
     }
     report.group_error(track.options().errors.as_ref());
@@ -248,7 +250,7 @@ fn complete_log(
         call,
         server: call
             .server()
-            .or(track.core.config.configured_server(call.request)),
+            .or(track.shared.config.configured_server(call.request)),
         fields,
         request_bytes: permit.request_bytes.as_ref().and_then(ByteCounter::get),
         report,

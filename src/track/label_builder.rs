@@ -6,9 +6,10 @@ use super::{
     call_key::{CallKey, MetricKind, SeriesLabels},
     call_metrics::CallMetrics,
     config::TrackConfig,
+    failure_key::{ErrorTypeKey, SlowKey},
     labels::ErrorLabel,
     request_labels::{method_name, scheme_name, side_name},
-    series_key::{ActiveKey, ErrorTypeKey, OutcomeKey, SlowKey},
+    series_key::{ActiveKey, OutcomeKey},
     target::split_host_port,
 };
 use crate::{

@@ -6,11 +6,12 @@ use super::{
     call_key::CallKey,
     call_metrics::CallMetrics,
     config::TrackConfig,
+    failure_key::{ErrorTypeKey, SlowKey},
     label_builder::LabelBuilder,
     labels::CallLabels,
     report::CallReport,
     request_labels::{METHOD_COUNT, RequestLabels},
-    series_key::{ActiveKey, ErrorTypeKey, OutcomeKey, SlowKey},
+    series_key::{ActiveKey, OutcomeKey},
     slow::SlowLevel,
 };
 use crate::{
@@ -75,7 +76,7 @@ impl TrackMetrics {
         TrackMetrics {
             // Each method with either scheme.
             active: Family::new(2 * METHOD_COUNT),
-            calls: Family::with_reserve(options.max_series, options.reserved_series()),
+            calls: Family::with_reserve(options.max_series, config.reserved_series()),
             // Room for every target of HTTP and of gRPC with every outcome: no outcome is ever lost to an overflow
             // series.
             outcomes: Family::new(2 * targets * Outcome::ALL.len()),

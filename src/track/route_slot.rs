@@ -2,7 +2,7 @@ use std::sync::{Arc, OnceLock};
 
 use http::Extensions;
 
-use super::tracker_id::{TrackerChain, TrackerId};
+use super::{tracker_chain::TrackerChain, tracker_id::TrackerId};
 use crate::context::{Claimed, Context};
 
 /// A request extension in which an inner service stores the route for the trackers outside of it.

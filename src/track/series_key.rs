@@ -2,13 +2,11 @@
 
 use std::hash::{Hash, Hasher};
 
-use super::{
-    config::TrackConfig, labels::CallLabels, request_labels::RequestLabels, slow::SlowLevel,
-};
+use super::{config::TrackConfig, labels::CallLabels, request_labels::RequestLabels};
 use crate::{call::Outcome, util::family::SeriesKey};
 
 /// The target of calls whose target did not fit: see [`Interner`](crate::util::append_map::Interner).
-const OVERFLOW_TARGET: Option<u16> = Some(0);
+pub(super) const OVERFLOW_TARGET: Option<u16> = Some(0);
 
 /// The key of calls in flight.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -85,36 +83,6 @@ impl SeriesKey for OutcomeKey {
     }
 }
 
-/// The key of slow calls.
-#[derive(Clone, Copy, Debug, Hash, PartialEq, Eq)]
-pub(super) struct SlowKey {
-    pub(super) target: Option<u16>,
-    pub(super) level: SlowLevel,
-}
-
-impl SeriesKey for SlowKey {
-    const OVERFLOW_KEYS: usize = 2;
-
-    fn overflow_key(&self) -> Self {
-        SlowKey {
-            target: OVERFLOW_TARGET,
-            ..*self
-        }
-    }
-}
-
-/// The key of errors, by the ID of their type.
-#[derive(Clone, Copy, Debug, Hash, PartialEq, Eq)]
-pub(super) struct ErrorTypeKey(pub(super) u16);
-
-impl SeriesKey for ErrorTypeKey {
-    const OVERFLOW_KEYS: usize = 1;
-
-    fn overflow_key(&self) -> Self {
-        ErrorTypeKey(0)
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use std::collections::HashSet;
@@ -128,8 +96,10 @@ mod tests {
         protocol::Side,
         track::{
             call_key::{CallKey, MetricKind, SeriesLabels},
+            failure_key::{ErrorTypeKey, SlowKey},
             labels::ErrorLabel,
             long_lived::LongLived,
+            slow::SlowLevel,
         },
     };
 

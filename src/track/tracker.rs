@@ -1,6 +1,6 @@
 use std::{
     net::IpAddr,
-    sync::{Arc, OnceLock, Weak},
+    sync::{Arc, Weak},
     time::Duration,
 };
 
@@ -11,22 +11,17 @@ use super::{
     TrackBuilder, TrackPermit, TrackSettings,
     access_log::LogFields,
     config::{TrackConfig, component},
-    in_flight::{
-        CallSource, CallSubject, CallTable, CallTarget, CallText, DEFAULT_SLOW, Entry, WatchedCall,
-    },
-    label_builder::LabelBuilder,
+    in_flight::{CallSource, CallSubject, CallTable, DEFAULT_SLOW, Entry, WatchedCall},
     labels::{CallLabels, ErrorLabel},
-    live_settings::LiveSettings,
     long_lived::LongLived,
-    metrics::{MAX_ERROR_TYPES, TrackMetrics},
     report::CallReport,
     request_labels::RequestLabels,
     route_slot::{RouteSlot, TrackerPosition},
     sampling::hash_fraction,
     settings_word::SettingsWord,
+    shared::TrackShared,
     slow::SlowLevel,
     target::Target,
-    tracker_id::TrackerId,
 };
 use crate::{
     call::{CallClock, ConfigError, GrpcCode, Label, catch_hook},
@@ -34,11 +29,8 @@ use crate::{
     errors::{ErrorRecord, error_description::ErrorDescription},
     operation::{Operation, operation},
     protocol::Side,
-    util::{append_map::Interner, setting_changes::SettingChanges, text::truncate},
+    util::setting_changes::SettingChanges,
 };
-
-/// Longest route or path that the table of calls shows, in bytes.
-const MAX_SHOWN: usize = 256;
 
 /// A guard that tracks HTTP and gRPC calls: counts those in flight, measures, logs and traces them, and groups their
 /// errors.
@@ -48,21 +40,7 @@ const MAX_SHOWN: usize = 256;
 /// and settings. Never rejects.
 #[derive(Clone, Debug)]
 pub struct Track {
-    pub(super) core: Arc<Core>,
-}
-
-#[derive(Debug)]
-pub(super) struct Core {
-    pub(super) config: TrackConfig,
-    pub(super) settings: LiveSettings,
-    tracker_id: TrackerId,
-    pub(super) targets: Interner,
-    pub(super) error_types: Interner,
-    // Each is created by the first call of its side: most trackers have one side only.
-    server_metrics: OnceLock<Box<TrackMetrics>>,
-    client_metrics: OnceLock<Box<TrackMetrics>>,
-    /// The number of this tracker in the table of calls.
-    source: OnceLock<u32>,
+    pub(super) shared: Arc<TrackShared>,
 }
 
 impl Track {
@@ -96,28 +74,14 @@ impl Track {
     }
 
     pub(super) fn from_config(config: TrackConfig) -> Self {
-        let targets = Interner::new(config.max_targets());
-        // Interned first, so that they have labels of their own whatever other targets there are.
-        for route in config.options.settings.slow_routes.keys() {
-            targets.intern(route);
-        }
         Track {
-            core: Arc::new(Core {
-                tracker_id: TrackerId::new(&config.options.name),
-                targets,
-                error_types: Interner::new(MAX_ERROR_TYPES),
-                server_metrics: OnceLock::new(),
-                client_metrics: OnceLock::new(),
-                source: OnceLock::new(),
-                settings: LiveSettings::new(config.options.settings.clone()),
-                config,
-            }),
+            shared: Arc::new(TrackShared::new(config)),
         }
     }
 
     /// Returns the settings of calls that begin now, as far as a file may have them.
     pub fn settings(&self) -> TrackSettings {
-        (*self.core.settings.latest()).clone()
+        (*self.shared.settings.latest()).clone()
     }
 
     /// Changes the settings that a file may have, all of them, while the tracker is in use.
@@ -154,11 +118,11 @@ impl Track {
     pub fn apply(&self, settings: &TrackSettings) -> Result<(), ConfigError> {
         let component = component(&self.options().name);
         settings.validate(&component)?;
-        let targets = &self.core.targets;
+        let targets = &self.shared.targets;
         let on_route = |route: &str| {
             targets.intern(route);
         };
-        let changes = self.core.settings.apply(&component, settings, on_route)?;
+        let changes = self.shared.settings.apply(&component, settings, on_route)?;
         self.report_applied(&changes);
         Ok(())
     }
@@ -181,32 +145,14 @@ impl Track {
     pub(crate) fn operation(&self) -> Operation {
         let options = self.options();
         let operation = operation(options.name.clone()).errors(options.errors.clone());
-        match self.core.settings.latest().slow {
+        match self.shared.settings.latest().slow {
             Some(slow) => operation.slow(slow.warning).critical(slow.critical),
             None => operation,
         }
     }
 
     pub(super) fn options(&self) -> &TrackBuilder {
-        &self.core.config.options
-    }
-
-    #[inline]
-    pub(super) fn metrics(&self, side: Side) -> &TrackMetrics {
-        let metrics = match side {
-            Side::Server => &self.core.server_metrics,
-            Side::Client => &self.core.client_metrics,
-        };
-        metrics.get_or_init(|| Box::new(TrackMetrics::new(&self.core.config)))
-    }
-
-    pub(super) fn label_builder(&self, side: Side) -> LabelBuilder<'_> {
-        LabelBuilder {
-            side,
-            config: &self.core.config,
-            targets: &self.core.targets,
-            error_types: &self.core.error_types,
-        }
+        &self.shared.config.options
     }
 
     pub(super) fn request_labels<B>(
@@ -220,8 +166,8 @@ impl Track {
 
     /// Returns the target of a request, as far as HTTP can tell.
     pub(super) fn http_target<B>(&self, request: &mut Request<B>, side: Side) -> Target {
-        let targets = &self.core.targets;
-        let tracker = self.core.tracker_id.with_side(side);
+        let targets = &self.shared.targets;
+        let tracker = self.shared.tracker_id.with_side(side);
         if side == Side::Server {
             return Target::from_route(request, tracker, targets);
         }
@@ -238,7 +184,7 @@ impl Track {
     /// Returns the name of a target that is a route and is known when the call starts.
     pub(super) fn initial_route(&self, target: &Target, side: Side) -> Option<&str> {
         match target {
-            Target::Known(id) if side == Side::Server => Some(self.core.targets.resolve(*id)),
+            Target::Known(id) if side == Side::Server => Some(self.shared.targets.resolve(*id)),
             _ => None,
         }
     }
@@ -268,7 +214,7 @@ impl Track {
         let (skip, custom) = (options.skip_log.as_ref(), options.log_fields.as_ref());
         Some(Box::new(LogFields {
             path: options.log_path.then(path).flatten(),
-            headers: LogFields::select_headers(&self.core.config.log_headers, request.headers()),
+            headers: LogFields::select_headers(&self.shared.config.log_headers, request.headers()),
             client,
             custom: custom.map(|hook| hook.fields(request)).unwrap_or_default(),
             is_skipped: skip.is_some_and(|skip| skip.matches(request)),
@@ -281,17 +227,19 @@ impl Track {
         permit: &TrackPermit,
         report: &CallReport<'_>,
     ) -> CallLabels<'_> {
-        let (core, end) = (&self.core, report.end);
+        let (shared, end) = (&self.shared, report.end);
         // Either shows that the server implements the method. A failed call may have been rejected on its way there.
         let method_exists = || permit.method_exists || end.grpc_code() == Some(GrpcCode::OK);
-        let target = permit.final_target().resolve(&core.targets, method_exists);
+        let target = permit
+            .final_target()
+            .resolve(&shared.targets, method_exists);
         CallLabels {
             request: permit.request,
             target,
-            target_name: target.map(|id| core.targets.resolve(id)),
+            target_name: target.map(|id| shared.targets.resolve(id)),
             status: end.status().map(|status| status.as_u16()),
             grpc_code: end.grpc_code(),
-            error: ErrorLabel::new(report.error.as_ref(), end, &core.error_types),
+            error: ErrorLabel::new(report.error.as_ref(), end, &shared.error_types),
             long_lived: permit.long_lived,
         }
     }
@@ -306,7 +254,7 @@ impl Track {
             return None;
         }
         let elapsed = elapsed_of(call, report);
-        self.core
+        self.shared
             .settings
             .slow_thresholds(settings, call.target_name)?
             .level(elapsed)
@@ -331,13 +279,13 @@ impl Track {
         target: &Target,
         clock: &CallClock,
     ) -> WatchedCall {
-        let core = &self.core;
-        let add = || table.add_source(Arc::downgrade(core) as Weak<dyn CallSource>);
+        let shared = &self.shared;
+        let add = || table.add_source(Arc::downgrade(shared) as Weak<dyn CallSource>);
         let entry = Entry {
             started_at: clock.now(),
             context: Context::current(),
             subject: CallSubject::Tracked {
-                source: *core.source.get_or_init(add),
+                source: *shared.source.get_or_init(add),
                 request,
                 target: target.in_flight(),
             },
@@ -357,7 +305,7 @@ impl Track {
             return report.slow.is_some();
         }
         let settings = self
-            .core
+            .shared
             .settings
             .slow_thresholds(settings, call.target_name);
         call.long_lived == LongLived::No && settings.is_none()
@@ -390,7 +338,7 @@ impl Track {
 
     /// Returns whether the request chain of the current context is in the log.
     fn is_sampled(&self, settings: SettingsWord) -> bool {
-        let sample = self.core.settings.sample(settings);
+        let sample = self.shared.settings.sample(settings);
         // The default needs neither hash nor context.
         if sample >= 1.0 {
             return true;
@@ -398,24 +346,6 @@ impl Track {
         let fraction = Context::peek(|context| Some(hash_fraction(context?.correlation_id())));
         // Without a context there is no ID by which services could agree.
         fraction.unwrap_or_else(fastrand::f64) < sample
-    }
-}
-
-impl CallSource for Core {
-    fn describe(&self, request: RequestLabels, target: &CallTarget) -> CallText {
-        let (route, path) = match target {
-            CallTarget::Known(id) => (Some(self.targets.resolve(*id)), None),
-            CallTarget::Pending(route) => (route.get().map(|route| &**route), None),
-            CallTarget::Unverified(path) => (None, Some(path.path())),
-            CallTarget::Unknown => (None, None),
-        };
-        let text = |text: &str| truncate(text, MAX_SHOWN).into();
-        CallText {
-            service: self.config.options.name.clone(),
-            method: (!request.is_grpc).then(|| request.method_name()),
-            route: route.map(text),
-            path: path.map(text),
-        }
     }
 }
 

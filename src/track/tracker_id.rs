@@ -1,7 +1,4 @@
-use std::{
-    hash::{BuildHasher, BuildHasherDefault, DefaultHasher},
-    sync::Arc,
-};
+use std::hash::{BuildHasher, BuildHasherDefault, DefaultHasher};
 
 use crate::{call::Label, protocol::Side};
 
@@ -29,19 +26,5 @@ impl TrackerId {
 
     pub(super) fn with_side(self, side: Side) -> Self {
         TrackerId(self.0 | u64::from(side == Side::Client))
-    }
-}
-
-/// The trackers that a request has passed, the innermost first.
-#[derive(Clone, Debug)]
-pub(super) struct TrackerChain {
-    pub(super) tracker: TrackerId,
-    pub(super) outer: Option<Arc<TrackerChain>>,
-}
-
-impl TrackerChain {
-    pub(super) fn contains(&self, tracker: TrackerId) -> bool {
-        let mut trackers = std::iter::successors(Some(self), |chain| chain.outer.as_deref());
-        trackers.any(|chain| chain.tracker == tracker)
     }
 }

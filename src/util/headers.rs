@@ -39,6 +39,25 @@ pub(crate) fn set_or_remove_header(
     }
 }
 
+/// Returns a copy of headers whose values are in memory of their own: those that were read are slices of a far larger buffer.
+#[cfg(feature = "cache")]
+pub(crate) fn copy_headers(headers: &HeaderMap) -> HeaderMap {
+    let mut copies = HeaderMap::with_capacity(headers.len());
+    for (name, value) in headers {
+        copies.append(name.clone(), copy_value(value));
+    }
+    copies
+}
+
+/// Returns a copy of a value in memory of its own.
+#[cfg(feature = "cache")]
+pub(crate) fn copy_value(value: &HeaderValue) -> HeaderValue {
+    let copy = HeaderValue::from_bytes(value.as_bytes());
+    let mut copy = copy.expect("the bytes of a value are valid");
+    copy.set_sensitive(value.is_sensitive());
+    copy
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

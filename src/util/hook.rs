@@ -5,7 +5,10 @@ use std::{
     sync::atomic::{AtomicU64, Ordering},
 };
 
-use super::panics::{CapturedPanic, CatchScope, PanicPayload, catch};
+use super::{
+    captured_panic::CapturedPanic,
+    panics::{CatchScope, PanicPayload, catch},
+};
 
 static HOOK_PANICS: AtomicU64 = AtomicU64::new(0);
 

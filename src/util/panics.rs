@@ -8,7 +8,7 @@ use std::{
     cell::Cell,
     fmt,
     io::{self, Write},
-    panic::{self, AssertUnwindSafe, PanicHookInfo, catch_unwind, resume_unwind},
+    panic::{self, AssertUnwindSafe, PanicHookInfo, catch_unwind},
     ptr,
     sync::{
         Once,
@@ -25,7 +25,7 @@ use crate::util::text::truncate;
 /// The target of the events that report panics.
 const TARGET: &str = "tower_keep::panic";
 /// The maximum length of a message, in bytes.
-const MAX_MESSAGE: usize = 4_096;
+pub(super) const MAX_MESSAGE: usize = 4_096;
 
 /// Added to the depths for code that catches panics.
 const CATCH_UNIT: u32 = 1;
@@ -104,7 +104,7 @@ fn on_panic(info: &PanicHookInfo<'_>) -> bool {
     log_panic(&seen, "panicked", Level::ERROR)
 }
 
-fn stash(seen: Box<PanicDetails>) {
+pub(super) fn stash(seen: Box<PanicDetails>) {
     let earlier = LAST_PANIC.try_with(|slot| slot.replace(Some(seen)));
     HAS_LAST_PANIC.set(true);
     // Two panics at once: the process may be about to abort, and a subscriber may be why.
@@ -115,7 +115,7 @@ fn stash(seen: Box<PanicDetails>) {
     }
 }
 
-fn take_stashed() -> Option<Box<PanicDetails>> {
+pub(super) fn take_stashed() -> Option<Box<PanicDetails>> {
     if !HAS_LAST_PANIC.replace(false) {
         return None;
     }
@@ -184,7 +184,7 @@ pub(crate) fn call_depth() -> u32 {
     DEPTHS.get() / CALL_UNIT
 }
 
-/// The payload of a panic, made a [`CapturedPanic`] where it is handled: earlier, that would copy the result of every
+/// The payload of a panic, made a [`CapturedPanic`](super::captured_panic::CapturedPanic) where it is handled: earlier, that would copy the result of every
 /// successful call.
 pub(crate) type PanicPayload = Box<dyn Any + Send>;
 
@@ -224,73 +224,9 @@ fn report_swallowed() {
     }
 }
 
-/// A panic that was caught, with its details. Boxed, so that results do not grow for what hardly ever happens.
-pub struct CapturedPanic(Box<CapturedInner>);
-
-struct CapturedInner {
-    payload: PanicPayload,
-    details: Option<Box<PanicDetails>>,
-}
-
-impl CapturedPanic {
-    #[cold]
-    pub(crate) fn new(thrown: PanicPayload) -> Self {
-        // A panic that bypassed the hook must not get the details of an earlier one that other code caught.
-        // The message is truncated as the hook has done it, or a long one would never be equal.
-        let message = truncate(panic_message(&*thrown), MAX_MESSAGE);
-        let seen = take_stashed().filter(|seen| {
-            let is_own = seen.message == message;
-            if !is_own {
-                seen.report_caught();
-            }
-            is_own
-        });
-        CapturedPanic(Box::new(CapturedInner {
-            payload: thrown,
-            details: seen,
-        }))
-    }
-
-    pub(crate) fn message(&self) -> &str {
-        panic_message(&*self.0.payload)
-    }
-
-    pub(crate) fn details(&self) -> Option<&PanicDetails> {
-        self.0.details.as_deref()
-    }
-
-    /// Reports the panic of a hook, which no call reports.
-    pub(crate) fn report_hook(&self) {
-        if let Some(seen) = self.details() {
-            seen.report("a hook panicked", Level::ERROR);
-        }
-    }
-
-    /// Resumes the panic.
-    pub(crate) fn resume(self) -> ! {
-        let CapturedInner {
-            payload: thrown,
-            details: seen,
-        } = *self.0;
-        if let Some(seen) = seen {
-            // For whoever catches it next: the panic hook does not run again.
-            stash(seen);
-        }
-        resume_unwind(thrown)
-    }
-}
-
-impl fmt::Debug for CapturedPanic {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("CapturedPanic")
-            .field(&self.message())
-            .finish()
-    }
-}
-
 /// The details of a panic, as the panic hook has seen them.
 pub(crate) struct PanicDetails {
-    message: String,
+    pub(super) message: String,
     location: Option<String>,
     /// The span in which it happened, for the IDs of the event.
     span: Span,
@@ -308,12 +244,12 @@ impl PanicDetails {
     }
 
     /// Reports a panic that other code has caught.
-    fn report_caught(&self) {
+    pub(super) fn report_caught(&self) {
         self.report("caught a panic", Level::WARN);
     }
 
     #[cold]
-    fn report(&self, what: &'static str, level: Level) {
+    pub(super) fn report(&self, what: &'static str, level: Level) {
         if self.mark_reported() {
             return;
         }

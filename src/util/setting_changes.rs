@@ -37,6 +37,16 @@ impl SettingChanges {
         }
     }
 
+    /// Adds the changes of settings that are a part of these.
+    #[cfg(feature = "balance")]
+    pub(crate) fn add_part(&mut self, part: &str, changes: &SettingChanges) {
+        if !changes.is_empty() {
+            let separator = if self.text.is_empty() { "" } else { ", " };
+            let change = format_args!("{separator}{part}: ({})", changes.text());
+            write_bounded(&mut self.text, MAX_BYTES, change);
+        }
+    }
+
     fn add(&mut self, setting: &str, from: &str, to: &str) {
         let separator = if self.text.is_empty() { "" } else { ", " };
         let change = format_args!("{separator}{setting}: {from} -> {to}");

@@ -118,41 +118,42 @@ impl<'de, T: Deserialize<'de>> Visitor<'de> for OptionalVisitor<T> {
     }
 
     fn visit_str<E: de::Error>(self, text: &str) -> Result<Option<T>, E> {
-        if text == OFF {
-            return Ok(None);
+        match text {
+            OFF => Ok(None),
+            text => read_value(text),
         }
-        T::deserialize(text.into_deserializer())
-            .map(Some)
-            .map_err(or_off)
     }
 
     fn visit_bool<E: de::Error>(self, value: bool) -> Result<Option<T>, E> {
-        T::deserialize(value.into_deserializer())
-            .map(Some)
-            .map_err(or_off)
+        read_value(value)
     }
 
     fn visit_i64<E: de::Error>(self, value: i64) -> Result<Option<T>, E> {
-        T::deserialize(value.into_deserializer())
-            .map(Some)
-            .map_err(or_off)
+        read_value(value)
     }
 
     fn visit_u64<E: de::Error>(self, value: u64) -> Result<Option<T>, E> {
-        T::deserialize(value.into_deserializer())
-            .map(Some)
-            .map_err(or_off)
+        read_value(value)
     }
 
     fn visit_f64<E: de::Error>(self, value: f64) -> Result<Option<T>, E> {
-        T::deserialize(value.into_deserializer())
-            .map(Some)
-            .map_err(or_off)
+        read_value(value)
     }
 
     fn visit_map<A: de::MapAccess<'de>>(self, map: A) -> Result<Option<T>, A::Error> {
         T::deserialize(de::value::MapAccessDeserializer::new(map)).map(Some)
     }
+}
+
+/// Reads a value that is not `"off"`.
+fn read_value<'de, T, E>(value: impl IntoDeserializer<'de, E>) -> Result<Option<T>, E>
+where
+    T: Deserialize<'de>,
+    E: de::Error,
+{
+    T::deserialize(value.into_deserializer())
+        .map(Some)
+        .map_err(or_off)
 }
 
 /// Completes the error about a value that is not `"off"` either.

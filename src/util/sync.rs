@@ -9,8 +9,13 @@
 //! | what | since |
 //! |---|---|
 //! | hook panics, lost lines of the log, the stats of retries, fallbacks and bulkheads, the counters of `testing` | each is one number that is only added to, and nothing is decided by it |
+//! | the arrivals of a prioritizer by level | each number is added to, and taken by one `swap` |
+//! | the distribution of a prioritizer, whether it may shed, the settings that calls read | one number each, which a call reads once; a part of an older distribution is as good |
+//! | the priority of a context | one number that says all |
 //! | the mean of the latest runs of a bulkhead | an estimate, to which an update that is lost does no harm |
-//! | whether calls of a bulkhead give their slot back at the head | one flag that each call reads once |
+//! | whether calls of a bulkhead give their slot back at the head, and whether its limit adapts itself | one flag each that a call reads once |
+//! | the latency of an endpoint of a balancer, its calls in flight, whether it is ejected | one word each that a call reads once; the first is changed by `fetch_update` alone, and a call that reads it late is no worse than one that came earlier |
+//! | what a bulkhead's limit has learned | one lock, and all of it under that |
 //! | the bytes of a request body | set to 0 before the body is handed on, and then the same |
 //! | whether a breaker has been shown to the global recorder, and which recorder that is | set once, and only saves doing it again |
 //! | the calls that the table of calls had no room for | one number that is only added to |
@@ -21,6 +26,9 @@
 //! | whether a panic has been reported | one `swap`, and only the first gets `false` |
 //! | whether the writer of a log has failed | set after the failure; one `swap` takes it, and only puts a line break before a line |
 //! | problem bodies, route slots, the metrics of a tracker, the global tables | std's `OnceLock` alone: whoever is first fills it, and all see the same |
+//! | the callers of a shared call, the calls in flight of a coalescing handle | one lock each, and all of it under that |
+//! | whether something was removed from a cache since a call began | set before the removal, and read again after the insertion: whichever comes last removes |
+//! | the bytes of the bodies that a cache records | one number that is added to and taken from, by what `fetch_add` returns |
 //! | the registry, the error tracker, the names of breakers, the partial lines of stdout and stderr, the progress of an upload | one lock, and all of it under that |
 
 #[cfg(all(test, tower_keep_loom))]

@@ -65,6 +65,13 @@ pub(crate) fn display_bounded(value: impl fmt::Display, max: usize) -> Box<str> 
     truncated_box(text, max)
 }
 
+/// Formats a value as one line without control characters, of at most so many bytes: a name that comes from a peer must not break
+/// a line of the log.
+pub(crate) fn clean_text(value: impl fmt::Display, max: usize) -> String {
+    let clean = |c: char| if c.is_control() { '?' } else { c };
+    display_bounded(value, max).chars().map(clean).collect()
+}
+
 /// Appends a formatted value until `out` is longer than `max`. A `Display` may be endless.
 pub(crate) fn write_bounded(out: &mut String, max: usize, value: fmt::Arguments<'_>) {
     struct BoundedWriter<'a>(&'a mut String, usize);

@@ -1,4 +1,4 @@
-//! What the table costs a call.
+//! The cost that the table adds to a call.
 
 use std::{convert::Infallible, hint::black_box, sync::OnceLock};
 

@@ -1,8 +1,8 @@
-//! Who cannot see colors, use a mouse or bear motion can use the page.
+//! The page for people who cannot see colors, use a mouse or bear motion.
 
 use std::path::Path;
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::{VIEWS, browser::Browser, open_live, start};
 
@@ -21,14 +21,28 @@ fn axe() -> Option<String> {
     source
 }
 
-/// Asserts that axe-core finds nothing on the page as it is now.
-fn check(browser: &Browser, axe: &str, what: &str) {
-    browser.run(axe);
-    let found = browser.run_async(
-        "const { violations } = await axe.run(document, { resultTypes: ['violations'] });
-         return violations.map((each) => [each.id, ...each.nodes.map((node) => node.html.slice(0, 200))]);",
-    );
-    assert_eq!(found, json!([]), "{what}");
+/// What axe-core finds on pages, each with its name: all of it is reported at once.
+struct Audit<'a> {
+    browser: &'a Browser,
+    axe: &'a str,
+    found: Vec<Value>,
+}
+
+impl Audit<'_> {
+    fn check(&mut self, page: &str) {
+        self.browser.run(self.axe);
+        let found = self.browser.run_async(
+            "const { violations } = await axe.run(document, { resultTypes: ['violations'] });
+             return violations.map((each) => [each.id, ...each.nodes.map((node) => node.html.slice(0, 200))]);",
+        );
+        let found = found.as_array().expect("a list of violations");
+        self.found
+            .extend(found.iter().map(|violation| json!([page, violation])));
+    }
+
+    fn finish(self) {
+        assert_eq!(self.found, Vec::<Value>::new());
+    }
 }
 
 #[test]
@@ -37,7 +51,11 @@ fn axe_finds_no_violation_in_light_and_dark() {
     let Some((server, browser)) = start(&["--scenario", "incident"]) else {
         return;
     };
-    let check = |what: &str| check(&browser, &axe, what);
+    let mut audit = Audit {
+        browser: &browser,
+        axe: &axe,
+        found: Vec::new(),
+    };
     for theme in ["light", "dark"] {
         for (view, width) in VIEWS
             .iter()
@@ -47,22 +65,23 @@ fn axe_finds_no_violation_in_light_and_dark() {
             browser.resize(width, 800);
             open_live(&server, &browser, &format!("?theme={theme}{view}"));
             browser.wait("document.querySelector('main').innerText.length > 20");
-            check(&format!("{theme} {view} {width}"));
+            audit.check(&format!("{theme} {view} {width}"));
         }
         browser.resize(1280, 800);
         browser.press("?");
         browser.wait("document.querySelector('dialog[open]')");
-        check(&format!("{theme} help"));
+        audit.check(&format!("{theme} help"));
         browser.press("\u{E00C}");
         browser.open(&server.url(&format!("?theme={theme}#guards")));
         browser.click(".guard", "Hold open…");
-        check(&format!("{theme} dialog"));
+        audit.check(&format!("{theme} dialog"));
         browser.click("dialog", "Cancel");
         browser.click(".row", "Resize…");
-        check(&format!("{theme} setting"));
+        audit.check(&format!("{theme} setting"));
         browser.open(&server.url(&format!("login?theme={theme}")));
-        check(&format!("{theme} login"));
+        audit.check(&format!("{theme} login"));
     }
+    audit.finish();
 }
 
 #[test]
@@ -72,10 +91,16 @@ fn axe_finds_no_violation_without_data_and_with_much_of_it() {
         let Some((server, browser)) = start(&["--scenario", scenario, "--role", "viewer"]) else {
             return;
         };
+        let mut audit = Audit {
+            browser: &browser,
+            axe: &axe,
+            found: Vec::new(),
+        };
         for view in VIEWS {
             open_live(&server, &browser, view);
-            check(&browser, &axe, &format!("{scenario} {view}"));
+            audit.check(&format!("{scenario} {view}"));
         }
+        audit.finish();
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::{
     io::{BufRead, BufReader},
-    net::SocketAddr,
+    net::{Ipv4Addr, SocketAddr, TcpListener},
     path::Path,
     process::{Child, Command, Stdio},
     time::{Duration, Instant},
@@ -14,8 +14,11 @@ use crate::http::request;
 
 /// The longest that a condition on the page is waited for.
 const MAX_WAIT_MS: u64 = 20_000;
-/// How long one script looks at a page, which may be left meanwhile.
+/// The time for which one script looks at a page, which may be left meanwhile.
 const LOOK_MS: u64 = 1_000;
+
+/// The drivers that are started at most until one has its port.
+const MAX_DRIVERS: usize = 10;
 
 /// A browser with one page. It ends when it is dropped.
 pub struct Browser {
@@ -27,12 +30,7 @@ pub struct Browser {
 impl Browser {
     /// Starts a browser, or returns `None` where there is none: not in CI, which must have one.
     pub fn start() -> Option<Self> {
-        let spawned = Command::new("chromedriver")
-            .arg("--port=0")
-            .stdout(Stdio::piped())
-            .stderr(Stdio::null())
-            .spawn();
-        let Ok(mut driver) = spawned else {
+        let Some((driver, server)) = start_driver() else {
             assert!(
                 std::env::var_os("CONSOLE_REQUIRED").is_none(),
                 "there is no chromedriver: apt-get install chromium-driver"
@@ -40,12 +38,6 @@ impl Browser {
             eprintln!("SKIPPED: there is no chromedriver here (Debian: chromium, chromium-driver)");
             return None;
         };
-        let lines = BufReader::new(driver.stdout.take().expect("it is piped")).lines();
-        let port = lines.map_while(Result::ok).find_map(|line| {
-            let (_, port) = line.split_once("started successfully on port ")?;
-            port.trim_end_matches('.').parse::<u16>().ok()
-        });
-        let server = SocketAddr::from(([127, 0, 0, 1], port.expect("chromedriver says its port")));
         let mut browser = Browser {
             driver,
             server,
@@ -228,6 +220,38 @@ impl Browser {
         std::fs::write(Path::new(&folder).join(format!("{name}.png")), bytes)
             .expect("the folder can be written");
     }
+}
+
+/// Starts a driver, or returns `None` where none is installed.
+///
+/// A driver listens on one port of IPv4 and IPv6 and exits if either is taken, which a free port of IPv4 alone
+/// does not rule out. Another port is tried then.
+fn start_driver() -> Option<(Child, SocketAddr)> {
+    let mut printed = Vec::new();
+    for _ in 0..MAX_DRIVERS {
+        let server = free_address();
+        let mut driver = Command::new("chromedriver")
+            .arg(format!("--port={}", server.port()))
+            .stdout(Stdio::piped())
+            .stderr(Stdio::inherit())
+            .spawn()
+            .ok()?;
+        let output = driver.stdout.take().expect("it is piped");
+        for line in BufReader::new(output).lines().map_while(Result::ok) {
+            if line.contains("started successfully on port") {
+                return Some((driver, server));
+            }
+            printed.push(line);
+        }
+        printed.push(format!("{:?}", driver.wait()));
+    }
+    panic!("no chromedriver started:\n{}", printed.join("\n"));
+}
+
+/// Returns an address of loopback that nothing listens on at this moment.
+fn free_address() -> SocketAddr {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("loopback has a free port");
+    listener.local_addr().expect("it is bound")
 }
 
 impl Drop for Browser {

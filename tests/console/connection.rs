@@ -1,4 +1,4 @@
-//! How the page behaves when the connection or the session ends, and while it is paused.
+//! The page when the connection or the session ends, and while it is paused.
 
 use serde_json::json;
 

@@ -1,4 +1,4 @@
-//! What operators can do, and viewers cannot.
+//! The controls that operators have, and viewers do not.
 
 use serde_json::json;
 

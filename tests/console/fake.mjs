@@ -8,6 +8,9 @@ import { createServer } from "node:http";
 import { readFile } from "node:fs/promises";
 import { dirname, join, normalize } from "node:path";
 import { fileURLToPath } from "node:url";
+import { channels } from "./fake_channels.mjs";
+import { traces } from "./fake_traces.mjs";
+import { workflows } from "./fake_workflows.mjs";
 
 const options = Object.fromEntries(process.argv.slice(2).join(" ").split("--").filter(Boolean).map((part) => part.trim().split(" ")));
 const port = Number(options.port ?? 8787);
@@ -68,7 +71,7 @@ function status() {
     role, user: options.user === "none" ? null : "mira", controls, health: attention.length ? "degraded" : "healthy", ready: true, live: true, started: true,
     calls: quiet ? { per_second: 0, error_ratio: null, p50_seconds: null, p95_seconds: null, p99_seconds: null, in_flight: 0, oldest_seconds: null }
       : { per_second: 1284, error_ratio: isBad() ? 0.0241 : 0.0012, p50_seconds: 0.012, p95_seconds: isBad() ? 0.184 : 0.078, p99_seconds: isBad() ? 0.905 : 0.16, in_flight: 37, oldest_seconds: 4.1 },
-    counts: { guards: list.length, guards_not_closed: open.length, errors_open: errors("open").groups.length, health: components.length, health_not_healthy: components.filter((each) => each.status !== "healthy").length },
+    counts: { guards: list.length, guards_not_closed: open.length, errors_open: errors("open").groups.length, alerts_active: alertList().filter((each) => ["active", "acknowledged"].includes(each.state)).length, health: components.length, health_not_healthy: components.filter((each) => each.status !== "healthy").length },
     dropped: { series: 0, journal: scenario === "many" ? 1200 : 0, frames: 0 }, attention,
   };
 }
@@ -153,6 +156,43 @@ function routes() {
   return { range: "5m", routes: list, truncated: scenario === "many", without_history: scenario === "many" ? 12 : 0 };
 }
 
+const alertStates = new Map();
+const silenceList = [];
+const FINGERPRINTS = ["00000000000000a1", "00000000000000a2"];
+function alertList() {
+  if (scenario === "empty" || scenario === "calm" || scenario === "idle") return [];
+  const alert = (n, rule, severity, summary, labels, more = {}) => ({ fingerprint: FINGERPRINTS[n] ?? n.toString(16).padStart(16, "0"), seq: n + 3, rule, state: "active", severity, suppressed: false, silenced_by: [], summary, value: 0.098, unit: "ratio", labels, annotations: {}, started_at: now() - 160, active_at: now() - 40, resolved_at: null, resolution: null, acknowledged: null, flaps: 0, notified_at: now() - 30, ...more });
+  const text = (plain) => (scenario === "hostile" ? hostile : scenario === "long" ? long : plain);
+  const list = [
+    alert(0, text("payments_errors"), "critical", text("9.8 % of the payments fail"), { route: text("POST /pay"), team: "payments" }, { annotations: { runbook: text("see the wiki") }, flaps: 2 }),
+    alert(1, "ledger_slow", "warning", "ledger-db takes 412 ms, above 250 ms", { component: "ledger-db" }, { state: "acknowledged", value: 0.412, unit: "seconds", acknowledged: { by: "mira", at: now() - 100, reason: "the index is rebuilt" } }),
+  ];
+  if (scenario === "many") for (let i = 2; i < 500; i++) list.push(alert(i + 100, `rule_${i}`, i % 2 ? "warning" : "critical", `load of id ${i} is ${i}, above 1`, { id: String(i) }, { value: i, unit: null, state: i % 5 ? "active" : "pending" }));
+  for (const each of list) Object.assign(each, alertStates.get(each.fingerprint));
+  for (const each of list) each.suppressed = silenceList.some((silence) => silence.state === "active" && silence.matchers.includes(`alertname=${each.rule}`));
+  return list;
+}
+const pushedAlerts = () => { const list = alertList().filter((each) => each.state !== "resolved"); return { alerts: list.slice(0, 200), total: list.length, active: list.filter((each) => each.state === "active").length, rules: scenario === "empty" ? 0 : 3 }; };
+const timelineOf = (alert) => [{ at: alert.started_at, what: "pending", text: "the condition holds", by: null }, { at: alert.active_at, what: "active", text: alert.summary, by: null }, ...(alert.acknowledged ? [{ at: alert.acknowledged.at, what: "acknowledged", text: alert.acknowledged.reason, by: alert.acknowledged.by }] : []), ...(alert.resolved_at ? [{ at: alert.resolved_at, what: "resolved", text: alert.resolution, by: "mira" }] : [])];
+const ruleList = () => (scenario === "empty" ? [] : [["payments_errors", "active", 'error_ratio{route="POST /pay"} > 5%', 0.098, "ratio"], ["ledger_slow", "acknowledged", "", 0.412, "seconds"], ["breaker_open", "inactive", "breaker_open == 1", 0, null]].map(([name, state, when, value, unit]) => ({ name, state, when, what: "ledger", comparison: ">", threshold: 0.25, critical_at: null, unit, severity: "critical", for_seconds: 120, keep_firing_seconds: 60, every_seconds: 10, no_data: "keep", labels: {}, annotations: {}, pending: 0, active: 1, acknowledged: 0, truncated: 0, last_value: value, last_at: now() - 4, series: 1, error: null })));
+
+function onAlert(path, method, search, body) {
+  const audit = (text, data) => record({ kind: "control", severity: "info", subject: "payments_errors", text, who: "mira", data: { reason: body.reason, ...data } });
+  if (method === "POST" && (role !== "operator" || !controls)) return problem(403, "controls are for operators");
+  if (path === "alerts") { const wanted = search.get("state") ?? "firing"; const list = alertList().filter((each) => wanted === "all" || (each.state === "resolved") === (wanted === "resolved")); return { alerts: list, total: list.length, next_cursor: null }; }
+  if (path === "rules") return { rules: ruleList() };
+  if (path === "silences" && method === "POST") { silenceList.push({ id: `s${silenceList.length}`, state: "active", matchers: body.matchers, starts_at: now(), ends_at: now() + body.seconds, by: "mira", reason: body.reason }); return { id: "s", seq: audit(`silenced ${body.matchers.join(", ")}: ${body.reason}`, { silence: "s" }).seq }; }
+  if (path === "silences") return { silences: silenceList };
+  const [kind, id, action] = path.split("/");
+  if (kind === "silences" && action === "end") { const silence = silenceList.find((each) => each.id === id); Object.assign(silence, { state: "over", ends_at: now() }); return { seq: audit("silence has ended", { silence: id }).seq }; }
+  const alert = alertList().find((each) => each.fingerprint === id);
+  if (!alert) return problem(404, "there is no alert of this fingerprint");
+  if (method === "GET") return { alert, timeline: timelineOf(alert), telling: alert.state === "resolved" ? null : { reason: alert.suppressed ? "silenced" : null, until: null, channels: [] }, earlier: [{ ...alert, seq: 1, state: "resolved", started_at: now() - 9000, active_at: null, resolved_at: now() - 8000, resolution: "the condition no longer holds", acknowledged: null }] };
+  if (action === "acknowledge") alertStates.set(id, { state: "acknowledged", acknowledged: { by: "mira", at: now(), reason: body.reason } });
+  if (action === "resolve") alertStates.set(id, { state: "resolved", active_at: null, resolved_at: now(), resolution: body.reason });
+  return { seq: audit(`alert ${action}d: ${body.reason}`, { alert: id }).seq };
+}
+
 let seq = 20;
 const events = [
   { seq: 1, at: started, kind: "lifecycle", severity: "info", subject: "orders", text: "started, version 2.14.0", who: null, data: {} },
@@ -166,10 +206,11 @@ const journal = () => {
   if (scenario !== "many") return { events: scenario === "hostile" ? [...events, { seq: 18, at: now(), kind: "error", severity: "critical", subject: hostile, text: hostile, who: hostile, data: { reason: hostile } }] : events, dropped: 0, oldest: 1 };
   return { events: Array.from({ length: 900 }, (_, i) => ({ seq: i + 1, at: now() - (900 - i) * 60, kind: ["guard", "health", "error"][i % 3], severity: ["info", "warning", "critical"][i % 3], subject: `upstream-${i % 50}`, text: "closed → open, failure rate 0.62", who: null, data: {} })), dropped: 1200, oldest: 1 };
 };
-const record = (event) => { const full = { seq: ++seq, at: now(), who: null, data: {}, ...event }; events.push(full); broadcast({ type: "change", seq: full.seq, at: now(), journal: [full], guards: guards(), errors: errors(), health: health() }); return full; };
+const record = (event) => { const full = { seq: ++seq, at: now(), who: null, data: {}, ...event }; events.push(full); broadcast({ type: "change", seq: full.seq, at: now(), journal: [full], guards: guards(), errors: errors(), health: health(), alerts: pushedAlerts() }); return full; };
 
-const hello = (every) => ({ type: "hello", schema: 1, seq, at: now(), every, status: status(), overview: overview(), routes: routes(), guards: guards(), health: health(), errors: errors(), journal: journal() });
-const tick = (every) => ({ type: "tick", seq: ++seq, at: now(), every, status: status(), points: scenario === "empty" ? [] : [point()], routes: routes(), guards: guards() });
+const hello = (every) => ({ type: "hello", schema: 1, seq, at: now(), every, status: status(), overview: overview(), routes: routes(), guards: guards(), health: health(), errors: errors(), alerts: pushedAlerts(), journal: journal(), workflows: flows().pushed() });
+const flows = () => workflows(scenario, { long, hostile });
+const tick = (every) => ({ type: "tick", seq: ++seq, at: now(), every, status: status(), points: scenario === "empty" ? [] : [point()], routes: routes(), guards: guards(), alerts: pushedAlerts(), workflows: flows().pushed() });
 
 function calls(slow) {
   const call = (id, method, route, seconds, more = {}) => ({ id, kind: "server", service: "orders", method, route, path: null, started_at: now() - seconds, seconds, correlation_id: `c2e003002aee7da${id}`, trace_id: "4bf92f3577b34da6a3ce929d0e0e4736", status: null, outcome: null, ...more });
@@ -189,6 +230,30 @@ function query(search) {
   const line = (labels, factor) => ({ labels, points: walk(100, base * factor, base * 0.2).map((v, i) => [end - (99 - i) * step, i === 30 ? null : v]) });
   if (by.includes("bad")) return problem(400, "by is bad, must be a label of the metric", "by");
   return { name: search.get("name"), agg: search.get("agg"), step, series: by.length ? ["/orders", "/pay", "/quotes"].map((route, i) => line({ [by[0]]: route }, 1 / (i + 1))) : [line({}, 1)], truncated: by.length > 1 };
+}
+
+const LINES = [
+  ["warn", "orders::pay", "retry refused: budget is empty", { order_id: 7 }], ["error", "tower_keep::access", "call", { method: "POST", path: "/pay", status: 504, outcome: "timed_out", duration_ms: 10004.2 }],
+  ["warn", "tower_keep::breaker", "payments: closed → open, failure rate 0.62 of 340", {}], ["error", "orders::pay", "payments: timeout while waiting for the gateway", { error: "connection reset" }], ["info", "orders::pay", "payments attempt 2 of 3 after 41 ms", { attempt: 2 }],
+];
+const line = (id, ago) => {
+  const [level, target, message, fields] = LINES[id % LINES.length];
+  const text = scenario === "hostile" ? hostile : scenario === "long" ? long : message;
+  const inCall = id % 5 === 2 ? null : "c2e003002aee7da3";
+  return { id, at: now() - ago, level, target: scenario === "long" ? long : target, message: text, fields, request_id: inCall, correlation_id: inCall, trace_id: inCall && "4bf92f3577b34da6a3ce929d0e0e4736", span_id: inCall && "00f067aa0ba902b7" };
+};
+let lastLine = scenario === "many" ? 5000 : 40;
+const LEVELS = ["trace", "debug", "info", "warn", "error"];
+function logs(search) {
+  if (scenario === "empty") return { records: [], before: null, is_cut: false, source: "memory", stored: 0, kept: 0, dropped: 0, oldest_at: null };
+  if (search.get("level") && !LEVELS.includes(search.get("level"))) return problem(400, "level must be one of trace, debug, info, warn, error", "level");
+  const first = Number(search.get("before") ?? lastLine + 1) - 1;
+  const all = Array.from({ length: first }, (_, i) => line(first - i, (lastLine - first + i) * 0.7));
+  const words = (search.get("q") ?? "").toLowerCase().split(/\s+/).filter(Boolean);
+  const found = all.filter((each) => LEVELS.indexOf(each.level) >= LEVELS.indexOf(search.get("level") ?? "trace") && words.every((word) => each.message.toLowerCase().includes(word)) && (!search.get("trace_id") || each.trace_id === search.get("trace_id")));
+  const limit = Number(search.get("limit") ?? 100);
+  const records = found.slice(0, limit);
+  return { records, before: found.length > limit ? records.at(-1).id : null, is_cut: false, source: "file", stored: lastLine, kept: lastLine, dropped: scenario === "many" ? 12 : 0, oldest_at: now() - lastLine * 0.7 };
 }
 
 const problem = (status, detail, field) => ({ $status: status, type: "about:blank", title: "Bad request", status, detail, field });
@@ -224,10 +289,24 @@ function api(path, search, method, body) {
   if (path === "guards") return guards();
   if (path === "health") return health();
   if (path === "journal") return journal();
+  if (path === "logs") return logs(search);
+  const channel = () => channels(scenario, { long, hostile });
+  if (path === "channels") return channel().list();
+  if (/^channels\/[^/]+\/deliveries$/.test(path)) return channel().deliveries(search);
+  if (/^channels\/[^/]+\/test$/.test(path) && method === "POST") return channel().test();
+  const dead = path.match(/^channels\/[^/]+\/deliveries\/([^/]+)\/retry$/);
+  if (dead && method === "POST") return channel().retry(dead[1]);
+  if (path === "workflows") return flows().list(search);
+  if (path === "workflows/statistics") return flows().statistics();
+  const workflow = path.match(/^workflows\/(.+)$/);
+  if (workflow) return flows().detail(workflow[1]) ?? problem(404, "there is no workflow of this ID");
   if (path === "calls") return calls(search.get("slow") === "1");
   if (path === "metrics") return families();
   if (path === "metrics/query") return query(search);
+  if (path.startsWith("metrics/")) return { name: path.slice(8), kind: "histogram", unit: "seconds", help: "", series: 1, last_5m: query(search), examples: [{ labels: { route: "POST /pay" }, value: 10.05, at: now() - 60, trace_id: "4bf92f3577b34da6a3ce929d0e0e4736", trace_kept: true }] };
   if (path === "log-level") return method === "POST" ? (record({ kind: "log_level", severity: "info", subject: "log level", text: `set to ${body.filter} for ${body.seconds} s`, who: "mira", data: { reason: body.reason } }), { filter: body.filter, until: now() + body.seconds }) : { filter: "info,sqlx=debug", until: null };
+  if (/^(alerts|silences|rules)(\/|$)/.test(path)) return onAlert(path, method, search, body);
+  if (path.startsWith("traces")) return traces(path, search, scenario, hostile) ?? problem(404, "the trace is not kept");
   if (path === "errors") return errors(search.get("status"));
   const error = path.match(/^errors\/(.+)$/);
   if (error && method === "POST") { errorStates.set(error[1], body.status); record({ kind: "error", severity: "info", subject: "Timeout", text: `set to ${body.status}`, who: "mira", data: { reason: body.reason } }); return {}; }
@@ -280,11 +359,12 @@ const server = createServer(async (request, response) => {
   } catch { json(problem(404, "there is no such page")); }
 });
 
+const isTail = (url) => url.searchParams.get("channels")?.split(",").includes("logs");
 const rateOf = (url) => Math.min(60, Math.max(1, Number(url.searchParams.get("every")) || 2));
 
 function openEvents(url, response) {
   response.writeHead(200, { "content-type": "text/event-stream", "cache-control": "no-store" });
-  const viewer = { every: rateOf(url), send: (frame) => isSilent || response.write(`data: ${JSON.stringify(frame)}\n\n`), end: () => response.destroy() };
+  const viewer = { tail: isTail(url), every: rateOf(url), send: (frame) => isSilent || response.write(`data: ${JSON.stringify(frame)}\n\n`), end: () => response.destroy() };
   serve(viewer, (stop) => response.on("close", stop));
 }
 
@@ -292,7 +372,7 @@ function serve(viewer, onEnd) {
   viewer.send(hello(viewer.every));
   viewers.add(viewer);
   let timer;
-  const next = () => { timer = setTimeout(() => { viewer.send(tick(viewer.every)); next(); }, viewer.every * 1000); };
+  const next = () => { timer = setTimeout(() => { viewer.send({ ...tick(viewer.every), ...(viewer.tail && { logs: { records: [line(++lastLine, 0)], skipped: scenario === "many" ? 3 : 0 } }) }); next(); }, viewer.every * 1000); };
   next();
   onEnd(() => { clearTimeout(timer); viewers.delete(viewer); });
 }
@@ -308,7 +388,7 @@ server.on("upgrade", (request, socket) => {
     const head = payload.length < 126 ? Buffer.from([0x80 | opcode, payload.length]) : payload.length < 65536 ? Buffer.from([0x80 | opcode, 126, payload.length >> 8, payload.length & 255]) : Buffer.concat([Buffer.from([0x80 | opcode, 127, 0, 0, 0, 0]), uint32(payload.length)]);
     if (!socket.destroyed) socket.write(Buffer.concat([head, payload]));
   };
-  const viewer = { every: rateOf(url), send: (frame) => isSilent || write(1, Buffer.from(JSON.stringify(frame))), end: (code) => { write(8, Buffer.from([code >> 8, code & 255])); socket.end(); } };
+  const viewer = { tail: isTail(url), every: rateOf(url), send: (frame) => isSilent || write(1, Buffer.from(JSON.stringify(frame))), end: (code) => { write(8, Buffer.from([code >> 8, code & 255])); socket.end(); } };
   socket.on("error", () => {});
   socket.on("data", (data) => {
     if ((data[0] & 15) === 8) return socket.end();
@@ -317,6 +397,8 @@ server.on("upgrade", (request, socket) => {
     if (length > 125) return;
     const message = JSON.parse(Buffer.from(data.subarray(6, 6 + length).map((byte, i) => byte ^ mask[i % 4])).toString());
     if (message.action === "set_every") viewer.every = message.every;
+    if (message.action === "tail") viewer.tail = true;
+    if (message.action === "subscribe") viewer.tail = false;
     viewer.send(tick(viewer.every));
   });
   if (isFull) return viewer.end(4429);

@@ -1,4 +1,4 @@
-//! What the page shows.
+//! The contents of the page.
 
 use serde_json::json;
 
@@ -66,6 +66,7 @@ fn views_without_data_say_so() {
         ("#errors", "No open errors."),
         ("#health", "No health checks are configured."),
         ("#calls", "No call is in flight."),
+        ("#logs", "Nothing was logged yet"),
     ] {
         browser.open(&server.url(view));
         browser.wait(&format!(
@@ -131,6 +132,8 @@ fn text_from_elsewhere_stays_text() {
         "#routes",
         "#guards",
         "#errors",
+        "#traces",
+        "#traces/4bf92f3577b34da6a3ce929d0e0e4736?at=0000000000000001",
         "#health",
         "#journal",
         "#journal?at=18",
@@ -246,6 +249,7 @@ fn narrow_page_does_not_scroll_sideways() {
                 .split('?')
                 .next()
                 .unwrap_or_default()
+                .replace('/', "-")
         ));
     }
 }

@@ -12,6 +12,7 @@ use std::{
 
 use axum::{
     Router,
+    extract::Path,
     routing::{get, post},
 };
 use bytes::Bytes;
@@ -24,6 +25,7 @@ use tower_keep::{
     Bulkhead, CircuitBreaker, RateLimit, observe,
     ops::{Access, Ops, health::Check},
 };
+use tracing_subscriber::layer::SubscriberExt;
 
 use crate::browser::Browser;
 
@@ -33,7 +35,7 @@ const HOSTILE: &str = "<img src=x onerror=\"window.hacked=true\">";
 const PREFIX: &str = "/a/b/ops/";
 
 /// An application with its console. One for all tests: the recorder is that of the process.
-struct Real {
+pub struct Real {
     address: SocketAddr,
     access: Access,
     app: Router,
@@ -41,13 +43,13 @@ struct Real {
     /// Listed, and used by nobody.
     _limits: (Bulkhead, RateLimit),
     /// Held by a test: one of them stops the server.
-    turn: Mutex<()>,
-    /// What serves the application; the rest lives on without it.
+    pub turn: Mutex<()>,
+    /// The runtime that serves the application; the rest lives on without it.
     serving: Mutex<Option<Runtime>>,
 }
 
 impl Real {
-    fn get() -> &'static Self {
+    pub fn get() -> &'static Self {
         static REAL: OnceLock<Real> = OnceLock::new();
         REAL.get_or_init(Self::start)
     }
@@ -68,12 +70,16 @@ impl Real {
             .allow_control(true)
             .build()
             .expect("the settings are valid");
+        // Of the process: whatever thread logs.
+        let subscriber = tracing_subscriber::registry().with(ops.layer());
+        tracing::subscriber::set_global_default(subscriber).expect("there is no other subscriber");
         let pay = {
             let is_dead = is_upstream_dead.clone();
             async move || pay(&breaker, &is_dead).await
         };
         let app = Router::new()
             .route("/orders/{id}", get(async || "an order"))
+            .route("/said/{word}", get(say))
             .route("/pay", post(pay))
             .layer(observe("shop").server())
             .nest(PREFIX, ops.console(access.clone()));
@@ -129,13 +135,19 @@ impl Real {
     }
 
     /// Logs an operator in and opens a view.
-    fn open(&self, browser: &Browser, view: &str) {
+    pub fn open(&self, browser: &Browser, view: &str) {
         let link = self.access.login_link().expect("there are random numbers");
         browser.open(&self.url(&link));
         browser.wait("document.querySelector('.live.on')");
         browser.open(&self.url(view));
         browser.wait("document.querySelector('.live.on')");
     }
+}
+
+/// Logs a word in a call.
+async fn say(Path(word): Path<String>) -> &'static str {
+    tracing::warn!(target: "shop::said", password = "hunter2", html = HOSTILE, "somebody said {word}");
+    "said"
 }
 
 /// Calls the upstream, guarded by the breaker.
@@ -320,4 +332,40 @@ fn real_page_reconnects_when_the_server_is_back() {
     browser.wait(
         "document.querySelector('.live.on') && !document.querySelector('main.stale, .banner')",
     );
+}
+
+#[test]
+fn real_line_of_the_log_is_found_by_a_word_and_leads_to_its_trace() {
+    let Some(browser) = Browser::start() else {
+        return;
+    };
+    let real = Real::get();
+    let _turn = real.turn.lock().unwrap_or_else(PoisonError::into_inner);
+    real.open(&browser, "#logs?tail=1&level=warn");
+    browser.wait("document.querySelector('.tools')");
+    let address = real.address;
+    browser.run_async(&format!("await fetch('http://{address}/said/abracadabra')"));
+    // It comes by itself.
+    let messages = "[...document.querySelectorAll('#log-rows .ms')].map((each) => each.innerText)";
+    browser.wait(&format!(
+        "{messages}.some((each) => each.includes('somebody said abracadabra'))"
+    ));
+    browser.shot("real-logs");
+    // It is found among the lines of all calls.
+    browser.open(&real.url("#logs?q=abracadabra+-get"));
+    browser.wait(&format!("{messages}.length === 1"));
+    browser.run("document.querySelector('#log-rows .ms').click()");
+    browser.wait("document.querySelector('.detail')?.innerText.includes('REDACTED')");
+    let detail = browser.text(".detail");
+    assert!(
+        !detail.contains("hunter2") && detail.contains("<img src=x"),
+        "{detail}"
+    );
+    assert_eq!(
+        browser.run("return document.querySelectorAll('img').length"),
+        json!(0)
+    );
+    browser.click(".detail", "Trace");
+    browser.wait("location.hash.startsWith('#traces/')");
+    browser.wait("document.querySelector('main').innerText.includes('/said/{word}')");
 }

@@ -143,7 +143,7 @@ fn guards_of_every_kind_say_what_they_do() {
     browser.wait("document.querySelector('#guard-limits')");
     let text = browser.text("main");
     for expected in [
-        "1 of 3 probes succeeded",
+        "probing with up to 3 calls",
         "bulkhead · 9 running, 0 queued, waits 200 µs, runs 31 ms",
         "9/25",
         "keyed rate limit · 14 rejected, 50/s for each key, 1,204 of 10,000 keys",

@@ -139,7 +139,7 @@ async fn grpc_rejection_is_not_cacheable() {
 
 // ---- circuits
 
-/// Whoever sends the header to a peer that speaks no gRPC made a failure of each of its good answers, and opened the
+/// A caller that sends the header to a peer that speaks no gRPC made a failure of each of its good answers, and opened the
 /// circuit for everybody else.
 #[tokio::test]
 async fn grpc_content_type_opens_no_circuit() {

@@ -1,4 +1,4 @@
-//! What is counted of calls, against a list of them.
+//! The counts of calls, against a list of them.
 
 use std::{
     panic::{AssertUnwindSafe, catch_unwind},
@@ -28,7 +28,7 @@ use crate::support::{
     meter::{Meter, meter},
 };
 
-/// What becomes of a call, if it is let alone.
+/// The end of a call, if it is let alone.
 #[derive(Clone, Copy, Debug)]
 enum Kind {
     Answer,
@@ -59,7 +59,7 @@ impl Kind {
         Kind::PanicInDrop,
     ];
 
-    /// Whether the service comes to answer.
+    /// Returns whether the service comes to answer.
     fn is_answered(self) -> bool {
         use Kind::*;
         !matches!(self, Rejected | PanicInCall | PanicInPoll | PanicInDrop)
@@ -176,7 +176,7 @@ where
     }
 }
 
-/// What metrics say, of the tracker and of the operation: how many calls are in flight.
+/// Returns how many calls are in flight by the metrics, of the tracker and of the operation.
 fn in_flight(meter: &Meter) -> [f64; 2] {
     let names = ["http_server_active_requests", "operations_in_flight"];
     names.map(|name| meter.sum(name, &[]).unwrap_or(0.0))
@@ -200,7 +200,7 @@ proptest! {
     }
 }
 
-/// Whether every figure is what the list says, after each step.
+/// Checks that every figure is what the list says, after each step.
 fn agrees(meter: &Meter, steps: &[Step]) -> Result<(), TestCaseError> {
     let kinds: Vec<_> = steps
         .iter()
@@ -260,7 +260,7 @@ fn agrees(meter: &Meter, steps: &[Step]) -> Result<(), TestCaseError> {
     Ok(())
 }
 
-/// How one service answers and how long its caller waits, in tens of milliseconds.
+/// The answer of one service and how long its caller waits, in tens of milliseconds.
 #[derive(Clone, Copy, Debug)]
 struct Ask {
     takes: u64,

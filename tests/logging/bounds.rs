@@ -20,7 +20,7 @@ use tracing_subscriber::layer::SubscriberExt;
 
 use super::{Kept, json_log, parsed, pretty_log, say};
 
-/// What is dangerous somewhere, more often than chance has it.
+/// Makes text that is dangerous somewhere, more often than chance has it.
 fn any_text() -> impl Strategy<Value = String> {
     let part = prop_oneof![
         4 => any::<String>(),
@@ -31,7 +31,7 @@ fn any_text() -> impl Strategy<Value = String> {
     prop::collection::vec(part, 0..4).prop_map(|parts| parts.concat())
 }
 
-/// What splits lines or steers terminals, for anybody who may read the log.
+/// Returns whether a line neither splits nor steers terminals, for anybody who may read the log.
 fn is_harmless(line: &str) -> bool {
     !line
         .chars()

@@ -270,7 +270,7 @@ fn panic_resumed_is_not_taken_for_an_earlier_one() {
     assert_eq!(second.get("error_location"), None);
 }
 
-/// By observe.md 17: an unwrap here is another fault than an unwrap there.
+/// A panic of an unwrap here is another fault than one of an unwrap there (observe.md 17).
 #[tokio::test]
 async fn panics_are_grouped_by_location() {
     capture_panics();

@@ -1,4 +1,4 @@
-//! What is set up for a whole process, each test in a child process.
+//! The settings of a whole process, each test in a child process.
 
 use std::{
     io::{self, Write},

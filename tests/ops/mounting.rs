@@ -1,4 +1,4 @@
-//! Where the console can be mounted.
+//! The places where the console can be mounted.
 
 use axum::{Router, routing::get};
 use http::{Request, StatusCode};

@@ -12,9 +12,11 @@ use tower_keep::{
     CircuitBreaker,
     ops::{
         Access, Ops,
+        alerts::Rule,
         journal::{Event, EventKind, Severity},
     },
 };
+use tracing_subscriber::layer::SubscriberExt;
 
 use super::{schema, support::*};
 
@@ -87,7 +89,15 @@ async fn viewer_gets_all_first_then_ticks_with_points() {
         (&json!("hello"), &json!(1), &json!(1))
     );
     for section in [
-        "status", "overview", "routes", "guards", "health", "errors", "journal",
+        "status",
+        "overview",
+        "routes",
+        "guards",
+        "health",
+        "errors",
+        "alerts",
+        "workflows",
+        "journal",
     ] {
         assert!(hello[section].is_object(), "{section}");
     }
@@ -124,6 +134,118 @@ async fn change_of_a_state_is_pushed_at_once() {
     assert!(attention.iter().any(|each| each["name"] == "push: at once"));
 }
 
+/// A change that came soon after another one had to wait for the tick of the viewer, which is a minute.
+#[tokio::test]
+async fn workflow_is_pushed_when_it_begins_and_when_it_ends() {
+    let console = Console::start(Ops::builder("orders")).await;
+    let mut socket = console.watch(VIEWER, "every=60&channels=workflows").await;
+    frame(&mut socket).await;
+    for _ in 0..2 {
+        let (end, ended) = tokio::sync::oneshot::channel::<()>();
+        let import = console
+            .ops
+            .workflow("import")
+            .run_display(|flow| async move {
+                let load = async { ended.await.map_err(|_| "no disk") };
+                flow.step("load").run_display(load).await
+            });
+        let import = tokio::spawn(import);
+        wait_for_state(&mut socket, "running").await;
+        drop(end);
+        import.await.expect("no panic").expect_err("failed");
+        let change = wait_for_state(&mut socket, "failed").await;
+        assert_eq!(change["workflows"]["counts"]["running"], 0);
+        assert!(change.get("guards").is_none() && change.get("journal").is_none());
+    }
+}
+
+/// Returns the change in which the workflow that began last is in a state.
+async fn wait_for_state(socket: &mut Socket, state: &str) -> Value {
+    loop {
+        let change = frame_of(socket, "change").await;
+        if change["workflows"]["workflows"][0]["state"] == state {
+            return change;
+        }
+    }
+}
+
+/// No tick is due for a minute.
+#[tokio::test]
+async fn alert_is_pushed_when_it_begins_when_it_is_acknowledged_and_when_it_ends() {
+    let rule = Rule::breaker_open().keep_firing_for(Duration::ZERO);
+    let builder = Ops::builder("orders").allow_control(true).rule(rule);
+    let console = Console::start(builder).await;
+    let mut socket = console.watch(VIEWER, "every=60&channels=alerts").await;
+    frame(&mut socket).await;
+    let breaker = CircuitBreaker::new("push: alert");
+    breaker.force_open();
+    let alert = wait_for_alert(&mut socket, Some("active"))
+        .await
+        .expect("it");
+    let path = format!(
+        "api/v1/alerts/{}/acknowledge",
+        alert["fingerprint"].as_str().expect("a text")
+    );
+    let reason = json!({"reason": "on it"});
+    assert_eq!(console.post(OPERATOR, &path, &reason).await.status(), 200);
+    let alert = wait_for_alert(&mut socket, Some("acknowledged")).await;
+    assert_eq!(alert.expect("it")["acknowledged"]["reason"], "on it");
+    breaker.reset();
+    wait_for_alert(&mut socket, None).await;
+}
+
+/// Waits for the change in which the alert about "push: alert" is in a state, or has ended.
+async fn wait_for_alert(socket: &mut Socket, state: Option<&str>) -> Option<Value> {
+    loop {
+        let change = frame_of(socket, "change").await;
+        let Some(alerts) = change["alerts"]["alerts"].as_array() else {
+            continue;
+        };
+        // Breakers of other tests are in the same process.
+        let alert = alerts.iter().find(|alert| {
+            let summary = alert["summary"].as_str().unwrap_or_default();
+            summary.contains("push: alert")
+        });
+        if alert.and_then(|alert| alert["state"].as_str()) == state {
+            return alert.cloned();
+        }
+    }
+}
+
+#[tokio::test]
+async fn traces_are_pushed_when_they_have_changed() {
+    let builder = Ops::builder("orders").traces(|traces| traces.sample_rate(1.0));
+    let console = Console::start(builder).await;
+    let mut socket = console.watch(VIEWER, "every=1&channels=traces").await;
+    let hello = frame(&mut socket).await;
+    assert_eq!(hello["traces"], json!({"traces": [], "last": 0}));
+    let kept = tracing_subscriber::registry().with(console.ops.layer());
+    let kept = tracing::Dispatch::new(kept);
+    for (name, last) in [("first", 1), ("second", 2)] {
+        tracing::dispatcher::with_default(&kept, || {
+            tracing::info_span!("job", otel.name = name).in_scope(|| tracing::error!("disk full"));
+        });
+        let traces = loop {
+            let mut tick = frame_of(&mut socket, "tick").await;
+            // Not there while nothing is new.
+            if tick.get("traces").is_some() {
+                break tick["traces"].take();
+            }
+        };
+        let newest = &traces["traces"][0];
+        assert_eq!(
+            (&newest["name"], &traces["last"]),
+            (&json!(name), &json!(last))
+        );
+        assert_eq!(
+            (&newest["reason"], &newest["errors"]),
+            (&json!("error"), &json!(1))
+        );
+    }
+    let tick = frame_of(&mut socket, "tick").await;
+    assert!(tick.get("traces").is_none(), "{tick}");
+}
+
 #[tokio::test]
 async fn events_of_the_application_are_pushed_each_once_and_in_order() {
     let console = Console::start(Ops::builder("orders")).await;
@@ -137,7 +259,8 @@ async fn events_of_the_application_are_pushed_each_once_and_in_order() {
         }
     }
     let last = console.ops.journal().last();
-    while seen.last() != Some(&last) {
+    // Breakers of other tests are in the same process: what they do is in the journal as well.
+    while seen.last() < Some(&last) {
         let change = frame_of(&mut socket, "change").await;
         let events = change["journal"].as_array().expect("events");
         assert!(events.len() <= 100);

@@ -8,7 +8,7 @@ use tower_keep::ops::{Access, Identity, Ops, Role};
 use tower_service::Service;
 
 /// Resources that answer at once; `{}` is where the input goes.
-const RESOURCES: [(&str, &str); 19] = [
+const RESOURCES: [(&str, &str); 20] = [
     ("GET", "/api/v1/status?{}"),
     ("GET", "/api/v1/overview?{}"),
     ("GET", "/api/v1/routes?{}"),
@@ -28,6 +28,7 @@ const RESOURCES: [(&str, &str); 19] = [
     ("POST", "/api/v1/guards/{}/control"),
     ("POST", "/api/v1/errors/0"),
     ("POST", "/api/v1/log-level"),
+    ("GET", "/api/v1/logs?{}"),
 ];
 
 /// Asks the console: the first byte chooses what, the rest is the query, the path or the body.

@@ -8,12 +8,15 @@ use hyper_util::rt::TokioIo;
 use serde_json::Value;
 use tokio::net::{TcpListener, TcpStream};
 use tokio_tungstenite::{WebSocketStream, client_async, tungstenite};
-use tower_keep::ops::{Access, Ops, OpsBuilder};
+use tower_keep::ops::{
+    Access, Ops, OpsBuilder,
+    notify::{Channel, Message, Receipt, SendFuture},
+};
 
 pub const VIEWER: &str = "the token of a viewer";
 pub const OPERATOR: &str = "the token of an operator";
 
-/// What the API is.
+/// Returns the description of the API.
 pub fn openapi() -> Value {
     serde_json::from_str(include_str!("../../src/ops/api/openapi.json")).expect("json")
 }
@@ -23,6 +26,19 @@ pub fn access() -> Access {
         .viewer_token(VIEWER)
         .operator_token(OPERATOR);
     access.build().expect("valid")
+}
+
+/// A channel that takes all that it gets.
+pub struct Nobody;
+
+impl Channel for Nobody {
+    fn kind(&self) -> &str {
+        "nobody"
+    }
+
+    fn send<'a>(&'a self, _: &'a Message) -> SendFuture<'a> {
+        Box::pin(async { Ok(Receipt::new()) })
+    }
 }
 
 /// Serves an application on a port of its own.

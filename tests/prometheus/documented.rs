@@ -4,14 +4,29 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::scrape::samples;
 
+/// The beginnings of the names of what parts of `ops` count, the recorder apart.
+const OF_OPS: [&str; 6] = [
+    "tower_keep_alerts",
+    "tower_keep_ops_log_",
+    "tower_keep_ops_traces_",
+    "tower_keep_ops_span_",
+    "tower_keep_ops_workflows_",
+    "tower_keep_workflows_",
+];
+
+/// Returns whether this is a metric that the tests of a part of `ops` look at.
+fn is_of_ops(name: &str) -> bool {
+    OF_OPS.iter().any(|part| name.starts_with(part))
+}
+
 /// A row of the list.
 #[derive(Debug)]
 struct Row {
     kind: String,
     help: String,
-    /// Whether each series has the label.
+    /// The labels, and whether each series has them.
     labels: BTreeMap<String, bool>,
-    /// Where labels are those of another row, the scenario need not show each of them once more.
+    /// True if its labels are those of another row: the scenario need not show each of them once more.
     is_derived: bool,
 }
 
@@ -54,6 +69,7 @@ impl Documented {
         };
         let (own, others) = std::mem::take(&mut self.0)
             .into_iter()
+            .filter(|(name, _)| !is_of_ops(name))
             .partition(|(name, _)| is_own(name));
         self.0 = others;
         Documented(own)
@@ -65,6 +81,7 @@ impl Documented {
         let types: BTreeMap<_, _> = scrape
             .lines()
             .filter_map(|line| line.strip_prefix("# TYPE ")?.split_once(' '))
+            .filter(|(name, _)| !is_of_ops(name))
             .collect();
         let helps: BTreeMap<_, _> = scrape
             .lines()
@@ -78,7 +95,10 @@ impl Documented {
             }
         }
         let mut seen = BTreeMap::<&str, BTreeSet<Vec<String>>>::new();
-        for (name, labels) in samples(scrape) {
+        for (name, labels) in samples(scrape)
+            .into_iter()
+            .filter(|(name, _)| !is_of_ops(name))
+        {
             let of_histogram = ["_bucket", "_sum", "_count"].iter();
             let metric = of_histogram
                 .filter_map(|end| name.strip_suffix(end))

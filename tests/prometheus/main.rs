@@ -88,12 +88,20 @@ async fn metrics_in_docs_are_those_of_a_scrape() {
     open_circuits().await;
     fill_bulkhead().await;
     limit_rates().await;
+    throttle_calls();
+    shed_calls();
+    coalesce_calls().await;
+    cache_calls().await;
+    balance_calls().await;
     check_health().await;
+    export_to_nobody().await;
+    notify().await;
     fall_back().await;
     inject_faults().await;
     // Only where nothing comes from a connection, which would look idle.
     tokio::time::pause();
     retry_calls().await;
+    hedge_calls().await;
     exceed_limits().await;
     tokio::time::resume();
     break_hooks_and_logs().await;

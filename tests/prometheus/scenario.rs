@@ -15,15 +15,25 @@ use hyper_util::{client::legacy::Client, rt::TokioExecutor};
 use tokio::net::TcpListener;
 use tower::{Layer, Service, ServiceBuilder, ServiceExt, util::BoxCloneSyncService};
 use tower_keep::{
-    BoxError, CircuitBreaker, FallbackLayer, GuardLayer, Retry, Track,
+    BoxError, CircuitBreaker, FallbackLayer, GuardLayer, Outcome, Retry, Throttle, Track,
     breaker::KeyedBreaker,
     bulkhead::Bulkhead,
+    cache::Cache,
     chaos::{Chaos, ChaosLayer},
+    coalesce::Coalesce,
     fallback::Fallback,
+    hedge::Hedge,
     observe, operation,
-    ops::health::{Check, Health},
+    ops::{
+        Ops,
+        health::{Check, Health},
+        notify::{Channel, ChannelBuilder, EventNotice, Message, Receipt, SendFuture},
+        otlp::Otlp,
+        recorder::Recorder,
+    },
+    priority::{Prioritizer, PriorityClass},
     rate_limit::{KeyedRateLimit, RateLimit},
-    retry::{Backoff, RetryLayer},
+    retry::{Backoff, Budget, RetryLayer},
     testing::{Reply, Script, ScriptedBody},
     timeout::{Deadline, TimeLimit, TimeoutLayer},
     track::{MetricNaming, RequestBodyLayer, RouteSlot},
@@ -245,11 +255,126 @@ pub async fn limit_rates() {
     }
 }
 
+/// Calls a peer that fails until calls are rejected.
+pub fn throttle_calls() {
+    let throttle = Throttle::builder("stock").min_calls(1).build();
+    let throttle = throttle.expect("a throttle");
+    while let Ok(permit) = throttle.try_acquire() {
+        permit.complete(Outcome::Failure);
+    }
+}
+
+/// Calls what has no room until calls are shed.
+pub fn shed_calls() {
+    let prioritizer = Prioritizer::builder("stock").min_calls(1).build();
+    let prioritizer = prioritizer.expect("a prioritizer");
+    while let Ok(permit) = prioritizer.try_acquire(PriorityClass::Bulk) {
+        permit.complete(Outcome::Overload);
+    }
+}
+
+/// Shares a call, which leads, and another one joins.
+pub async fn coalesce_calls() {
+    let coalesce = Coalesce::new("stock");
+    let load = || coalesce.run(7, async { Ok::<_, BoxError>(1) });
+    let (one, other) = tokio::join!(load(), load());
+    assert!(one.is_ok() && other.is_ok());
+}
+
+/// Keeps a result, and gives it again.
+pub async fn cache_calls() {
+    let cache = Cache::new("stock");
+    for _ in 0..2 {
+        let result = cache.run(7, async { Ok::<_, std::io::Error>(1) }).await;
+        assert_eq!(result.expect("a number"), 1);
+    }
+}
+
+/// Makes calls whose first attempt takes long until the budget is used up.
+pub async fn hedge_calls() {
+    let hedge = Hedge::builder("stock").delay(Duration::from_millis(10));
+    let budget = Budget::window().ratio(0.5).per_second(0.0).build();
+    let hedge = hedge.budget(budget.expect("a budget")).build();
+    let hedge = hedge.expect("a hedge");
+    for _ in 0..3 {
+        let call = hedge.run(|attempt| async move {
+            if !attempt.is_retry() {
+                tokio::time::sleep(Duration::from_secs(1)).await;
+            }
+            Ok::<_, std::io::Error>(())
+        });
+        call.await.expect("an answer");
+    }
+}
+
+/// Balances calls to two endpoints that fail, and to none.
+pub async fn balance_calls() {
+    use tower_keep::balance::{Balance, Resolve};
+
+    struct Unknown;
+    impl Resolve for Unknown {
+        async fn resolve(&self, _: &str) -> std::io::Result<Vec<std::net::SocketAddr>> {
+            Err(std::io::ErrorKind::NotFound.into())
+        }
+    }
+    let balance = Balance::builder("stock")
+        .failure_penalty(Duration::ZERO)
+        .build();
+    let balance = balance.expect("a balancer");
+    let balancer = balance.client(|_: &std::net::SocketAddr| {
+        Script::<tower_keep::BoxError>::always(|| Reply::status(500))
+    });
+    finish(balancer.clone(), http("/orders")).await;
+    let addresses = [1, 2].map(|port| ([127, 0, 0, 1], port).into());
+    balancer.endpoints().set(addresses);
+    while balance.stats().overflows == 0 {
+        finish(balancer.clone(), http("/orders")).await;
+    }
+    let follow = balancer
+        .endpoints()
+        .follow_dns("stock:80", Duration::from_secs(60), Unknown);
+    let follow = tokio::spawn(follow.expect("valid settings"));
+    while balance.stats().lookup_failures == 0 {
+        tokio::task::yield_now().await;
+    }
+    follow.abort();
+}
+
+/// Exports to a collector that is not there.
+pub async fn export_to_nobody() {
+    let otlp = Otlp::builder()
+        .variables(|_| None)
+        .endpoint("http://127.0.0.1:9")
+        .recorder(Recorder::new())
+        .build();
+    let otlp = otlp.expect("the settings are valid");
+    let shutdown = otlp.shutdown(Duration::from_secs(20)).await;
+    shutdown.expect_err("nobody takes the metrics");
+}
+
 pub async fn check_health() {
     let health = Health::builder("stock").check(Check::new("db", || async {}));
     let health = health.build().expect("a check");
     health.spawn();
     health.check_now("db").await.expect("checked");
+}
+
+pub async fn notify() {
+    struct Nobody;
+    impl Channel for Nobody {
+        fn kind(&self) -> &str {
+            "nobody"
+        }
+
+        fn send<'a>(&'a self, _: &'a Message) -> SendFuture<'a> {
+            Box::pin(async { Ok(Receipt::new()) })
+        }
+    }
+    let ops = Ops::builder("stock").notify(ChannelBuilder::new("nobody", Nobody));
+    let ops = ops.build().expect("a channel");
+    ops.spawn();
+    ops.notify(EventNotice::deployment_started("2"));
+    ops.notifications_tried().await;
 }
 
 pub async fn exceed_limits() {

@@ -40,7 +40,7 @@ const PIECES: usize = 100 * 1024 * 1024 / PIECE;
 /// Timers that wait beside the one that is measured, where the wheel is busy.
 const SLEEPERS: u64 = 10_000;
 
-/// What things cost of which guards are made, to compare machines by.
+/// Measures the parts of which guards are made, to compare machines by.
 fn yardsticks() {
     fn plain(name: &'static str, mut work: impl FnMut() + Send + 'static) -> Row {
         Row::new(

@@ -39,7 +39,7 @@ fn bare() -> Router {
     Router::new().route("/orders/{id}", get(|| async { "hello" }))
 }
 
-/// What any layer costs in axum that gives another type of body.
+/// Wraps the body in another type, which is what any layer costs in axum that does so.
 fn boxed_again() -> Router {
     bare().layer(MapResponseBodyLayer::new(|body: Body| {
         http_body_util::BodyExt::map_err(body, io::Error::other)

@@ -2,14 +2,26 @@
 //!
 //! `cargo bench --manifest-path benches/comparison/Cargo.toml --bench rate_limit`
 //!
-//! With the time given, nobody reads a clock. The burst is so large that every call is admitted.
+//! With the time given, nobody reads a clock. governor's own clock for that counts nanoseconds from its start; with an
+//! `Instant`, both have to subtract the start. The burst is so large that every call is admitted.
 
 #[path = "../../support/allocations.rs"]
 mod allocations;
 
-use std::{hint::black_box, num::NonZeroU32, sync::Arc, time::Duration};
+use std::{
+    hint::black_box,
+    num::NonZeroU32,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
 
-use governor::{Quota, RateLimiter, clock::FakeRelativeClock};
+use governor::{
+    Quota, RateLimiter,
+    clock::{Clock, FakeRelativeClock},
+};
 use tokio::time::Instant;
 use tower_keep::rate_limit::{KeyedRateLimit, RateLimit, RateLimitBuilder};
 use tower_keep_comparison::{Calls, Row, compare};
@@ -40,21 +52,62 @@ fn quota() -> Quota {
     Quota::per_second(rate).allow_burst(NonZeroU32::MAX)
 }
 
+/// A clock of governor's that shows one `Instant`, once limits have begun a while before that.
+#[derive(Clone, Debug)]
+struct Given {
+    began: std::time::Instant,
+    now: std::time::Instant,
+    has_begun: Arc<AtomicBool>,
+}
+
+impl Given {
+    fn new() -> Self {
+        let now = std::time::Instant::now();
+        Given {
+            began: now - Duration::from_millis(1_234),
+            now,
+            has_begun: Arc::default(),
+        }
+    }
+
+    fn go_on(&self) {
+        self.has_begun.store(true, Ordering::Relaxed);
+    }
+}
+
+impl Clock for Given {
+    type Instant = std::time::Instant;
+
+    fn now(&self) -> std::time::Instant {
+        match self.has_begun.load(Ordering::Relaxed) {
+            true => black_box(self.now),
+            false => self.began,
+        }
+    }
+}
+
 fn single(threads: usize) {
-    let now = Instant::now();
     let limit = ours().build().expect("settings");
     let theirs = Arc::new(RateLimiter::direct_with_clock(
         quota(),
         FakeRelativeClock::default(),
     ));
+    let clock = Given::new();
+    let with_instant = Arc::new(RateLimiter::direct_with_clock(quota(), clock.clone()));
+    clock.go_on();
+    // After the limits have begun: a moment before that would be subtracted twice.
+    let now = Instant::now();
     let rows = vec![
         direct("nothing", threads, || drop(black_box(7))),
         direct("tower-keep, time given", threads, {
             let limit = limit.clone();
             move || limit.check_at(1, black_box(now)).expect("room")
         }),
-        direct("governor, time given", threads, move || {
+        direct("governor, nanoseconds given", threads, move || {
             theirs.check().expect("room")
+        }),
+        direct("governor, an `Instant` given", threads, move || {
+            with_instant.check().expect("room")
         }),
         direct("tower-keep, with its clock", threads, move || {
             limit.check().expect("room")
@@ -68,7 +121,6 @@ fn single(threads: usize) {
 }
 
 fn keyed(threads: usize) {
-    let now = Instant::now();
     let limits = KeyedRateLimit::builder(ours()).build().expect("settings");
     let numbers = Arc::new(RateLimiter::dashmap_with_clock(
         quota(),
@@ -78,7 +130,18 @@ fn keyed(threads: usize) {
         quota(),
         FakeRelativeClock::default(),
     ));
+    let clock = Given::new();
+    let numbers_with_instant = RateLimiter::dashmap_with_clock(quota(), clock.clone());
+    let numbers_with_instant = Arc::new(numbers_with_instant);
+    let texts_with_instant = RateLimiter::dashmap_with_clock(quota(), clock.clone());
+    let texts_with_instant = Arc::new(texts_with_instant);
+    clock.go_on();
+    let now = Instant::now();
     for key in 0..1_000_u64 {
+        numbers_with_instant.check_key(&key).expect("room");
+        texts_with_instant
+            .check_key(&key.to_string())
+            .expect("room");
         limits.check(&key).expect("room");
         numbers.check_key(&key).expect("room");
         limits.check(&key.to_string()).expect("room");
@@ -91,18 +154,36 @@ fn keyed(threads: usize) {
             let limits = limits.clone();
             move || limits.check_at(&black_box(777_u64), 1, now).expect("room")
         }),
-        direct("governor, a number", threads, move || {
-            numbers.check_key(&black_box(777)).expect("room")
-        }),
+        direct(
+            "governor, a number, nanoseconds given",
+            threads,
+            move || numbers.check_key(&black_box(777)).expect("room"),
+        ),
+        direct(
+            "governor, a number, an `Instant` given",
+            threads,
+            move || {
+                let key = black_box(777);
+                numbers_with_instant.check_key(&key).expect("room")
+            },
+        ),
         direct("tower-keep, a text", threads, {
             let text = text.clone();
             move || limits.check_at(black_box(&text), 1, now).expect("room")
         }),
-        direct("governor, a text", threads, move || {
-            texts.check_key(black_box(&text)).expect("room")
+        direct("governor, a text, nanoseconds given", threads, {
+            let text = text.clone();
+            move || texts.check_key(black_box(&text)).expect("room")
+        }),
+        direct("governor, a text, an `Instant` given", threads, move || {
+            let key = black_box(&text);
+            texts_with_instant.check_key(key).expect("room")
         }),
     ];
-    compare(&format!("A rate limit for each key, time given, threads: {threads}"), rows);
+    compare(
+        &format!("A rate limit for each key, time given, threads: {threads}"),
+        rows,
+    );
 }
 
 fn main() {

@@ -23,12 +23,14 @@ use recloser::Recloser;
 use seatbelt::{RecoveryInfo, ResilienceContext, breaker::Breaker};
 use tower::{Layer, ServiceBuilder, service_fn};
 use tower_keep::{
-    CircuitBreaker, Outcome,
+    Bulkhead, CircuitBreaker, GuardLayer, Outcome,
+    adaptive::AdaptiveSettings,
     breaker::CircuitBreakerBuilder,
     retry::{Retry, RetryLayer},
     timeout::TimeoutLayer,
 };
 use tower_keep_comparison::{Calls, Row, compare};
+use tower_resilience_adaptive::{AdaptiveLimiterLayer, Gradient2};
 use tower_resilience_circuitbreaker::{CircuitBreakerLayer, SlidingWindowType};
 use tower_resilience_retry::RetryLayer as TheirRetryLayer;
 use tower_resilience_timelimiter::TimeLimiterLayer;
@@ -204,7 +206,7 @@ fn closed(threads: usize) {
     );
 }
 
-/// Whether the cost of a call depends on how many there were.
+/// Measures whether the cost of a call depends on how many there were.
 fn full_windows() {
     let with = |calls: u64| {
         let breaker = built(CircuitBreaker::builder("full").time_window(600 * SECOND, 10));
@@ -346,6 +348,46 @@ fn three() {
     );
 }
 
+/// Limits of the calls in flight, those included that adapt themselves.
+fn limits(threads: usize) {
+    let adaptive = Bulkhead::builder("bench").adaptive(AdaptiveSettings::default());
+    let adaptive = adaptive.build().expect("settings");
+    let theirs = Gradient2::builder().initial_limit(25).build();
+    let theirs = AdaptiveLimiterLayer::new(theirs.expect("settings"));
+    let rows = vec![
+        service("bare service", threads, bare()),
+        service(
+            "tower-keep: bulkhead that adapts itself",
+            threads,
+            GuardLayer::any(adaptive.clone()).layer(bare()),
+        ),
+        service(
+            "the same, as a layer that may wait",
+            threads,
+            adaptive.layer().any().layer(bare()),
+        ),
+        service(
+            "tower-keep: bulkhead",
+            threads,
+            GuardLayer::any(Bulkhead::new("bench")).layer(bare()),
+        ),
+        service(
+            "tower: concurrency limit",
+            threads,
+            tower::limit::GlobalConcurrencyLimitLayer::new(25).layer(bare()),
+        ),
+        service(
+            "tower-resilience: adaptive limit, Gradient2",
+            threads,
+            theirs.layer(bare()),
+        ),
+    ];
+    compare(
+        &format!("A limit of the calls in flight, {threads} thread(s) on one instance"),
+        rows,
+    );
+}
+
 fn main() {
     let runtime = tokio::runtime::Runtime::new().expect("a runtime");
     let _entered = runtime.enter();
@@ -355,4 +397,7 @@ fn main() {
     full_windows();
     open();
     three();
+    for threads in [1, 2] {
+        limits(threads);
+    }
 }

@@ -1,4 +1,4 @@
-//! What guards cost where two threads call one instance, beside one thread. Prints a Markdown table.
+//! The cost of guards where two threads call one instance, beside one thread. Prints a Markdown table.
 //!
 //! `cargo bench --manifest-path benches/comparison/Cargo.toml --bench threads`
 //!
@@ -143,7 +143,7 @@ fn counted(
     })
 }
 
-/// As [`pair`], where each call has a clone of the one handle, as servers and routers make them.
+/// Measures as [`pair`] does, with a clone of the one handle for each call, as servers and routers make them.
 fn cloned<S, B>(name: &'static str, service: S) -> [Row; 2]
 where
     S: Service<Request<Empty<Bytes>>, Response = Response<B>, Error: std::fmt::Debug>,

@@ -67,13 +67,13 @@ struct Variant {
     caller: Caller,
 }
 
-/// What is compared: the first variant is bare.
+/// The variants that are compared: the first one is bare.
 struct Scenario {
     name: &'static str,
     variants: Vec<Variant>,
 }
 
-/// Where the layers are.
+/// The servers without the layers, and with them.
 #[derive(Clone, Copy)]
 struct Servers<T> {
     bare: T,

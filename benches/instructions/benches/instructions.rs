@@ -1,4 +1,4 @@
-//! How many instructions a call takes, counted by callgrind: the same on a busy machine as on a quiet one.
+//! The instructions of a call, counted by callgrind: the same on a busy machine as on a quiet one.
 //!
 //! `.ci/instructions` runs it and compares with `benches/instructions.txt`. Each row makes so many calls after a
 //! warm-up that is not counted.
@@ -23,25 +23,27 @@ use axum::{
     routing::{get, post},
 };
 use gungraun::{library_benchmark, library_benchmark_group, main};
-use http::{HeaderMap, HeaderValue, Request, Response, StatusCode, Version};
+use http::{HeaderMap, HeaderValue, Request, Response, StatusCode, Version, request};
 use http_body::Frame;
 use http_body_util::{BodyExt, Full};
 use metrics_exporter_prometheus::PrometheusBuilder;
 use noop_guard::NoopGuard;
 use tower::{Layer, Service, ServiceBuilder, service_fn};
 use tower_keep::{
-    Bulkhead, CircuitBreaker, GuardLayer, Track,
+    Bulkhead, CircuitBreaker, GuardLayer, RateLimit, Throttle, Track,
+    adaptive::AdaptiveSettings,
     breaker::CircuitBreakerBuilder,
     context::Correlate,
     logging::{self, LogFormat},
     observe, operation,
+    rate_limit::{KeyedRateLimit, RateLimitBuilder},
     retry::{Retry, RetryLayer},
     timeout::TimeoutLayer,
     track::CallTable,
 };
 use tracing_subscriber::{filter::LevelFilter, layer::SubscriberExt, util::SubscriberInitExt};
 
-/// What `.ci/instructions` divides by.
+/// The number of calls by which `.ci/instructions` divides.
 const CALLS: usize = 1_000;
 /// Windows are full after it, and everything that is resolved once is.
 const WARM_UP: usize = 300;
@@ -140,6 +142,28 @@ fn bulkhead_permit() -> Call {
     Box::new(move || drop(black_box(bulkhead.try_acquire())))
 }
 
+fn adaptive_bulkhead() -> Bulkhead {
+    let builder = Bulkhead::builder("bench").adaptive(AdaptiveSettings::default());
+    builder.build().expect("sound settings")
+}
+
+/// A limit that admits every call.
+fn admits_all() -> RateLimitBuilder {
+    let limit = RateLimit::builder("bench").rate(1_000_000, SECOND);
+    limit.burst(u32::MAX)
+}
+
+fn rate_limit_check() -> Call {
+    let limit = admits_all().build().expect("sound settings");
+    Box::new(move || black_box(limit.check()).expect("of the burst"))
+}
+
+fn rate_limit_keyed() -> Call {
+    let limits = KeyedRateLimit::builder(admits_all()).build();
+    let limits = limits.expect("sound settings");
+    Box::new(move || limits.check(&black_box(777_u64)).expect("of the burst"))
+}
+
 fn operated() -> Call {
     Box::new(|| {
         let work = async { Ok::<_, Infallible>(7) };
@@ -211,13 +235,43 @@ where
 {
     let mut service = service;
     Box::new(move || {
-        let request = Request::post("http://stock/shop.Stock/Reserve")
-            .version(Version::HTTP_2)
-            .header("content-type", "application/grpc")
-            .header("te", "trailers")
-            .body(Body::empty());
+        let request = grpc_request().body(Body::empty());
         black_box(poll::exchange(&mut service, request.expect("a request")));
     })
+}
+
+/// Calls whose caller says how long it waits.
+fn grpc_timed<S, B>(service: S) -> Call
+where
+    S: Service<Request<Body>, Response = Response<B>, Error: std::fmt::Debug> + 'static,
+    B: http_body::Body,
+{
+    let mut service = service;
+    Box::new(move || {
+        let request = grpc_request().header("grpc-timeout", "5S");
+        let request = request.body(Body::empty());
+        black_box(poll::exchange(&mut service, request.expect("a request")));
+    })
+}
+
+fn grpc_request() -> request::Builder {
+    Request::post("http://stock/shop.Stock/Reserve")
+        .version(Version::HTTP_2)
+        .header("content-type", "application/grpc")
+        .header("te", "trailers")
+}
+
+/// The README's stack around a gRPC client, whose attempts tell the peer their limit.
+fn grpc_stack()
+-> impl Service<Request<Body>, Response = Response<impl http_body::Body>, Error = impl std::fmt::Debug>
+{
+    ServiceBuilder::new()
+        .layer(TimeoutLayer::grpc_client(10 * SECOND))
+        .layer(RetryLayer::grpc_client(Retry::new("bench")).request_body(Body::new))
+        .layer(built(count_window()).layer().grpc_client())
+        .layer(observe("bench").grpc_client())
+        .layer(TimeoutLayer::grpc_client(9 * SECOND).send_limit())
+        .service(unary())
 }
 
 fn client<S, B>(service: S) -> Call
@@ -369,6 +423,10 @@ fn logged(call: Call) -> Call {
 #[bench::bulkhead_guard(plain(GuardLayer::any(Bulkhead::new("bench")).layer(bare())))]
 #[bench::bulkhead_layer(plain(Bulkhead::new("bench").layer().any().layer(bare())))]
 #[bench::bulkhead_permit(bulkhead_permit())]
+#[bench::adaptive_guard(plain(GuardLayer::any(adaptive_bulkhead()).layer(bare())))]
+#[bench::throttle_guard(plain(GuardLayer::any(Throttle::new("bench")).layer(bare())))]
+#[bench::rate_limit_check(rate_limit_check())]
+#[bench::rate_limit_keyed(rate_limit_keyed())]
 #[bench::timeout(plain(TimeoutLayer::any(SECOND).layer(bare())))]
 #[bench::retry_breaker_timeout(three())]
 #[bench::operation(operated())]
@@ -391,6 +449,8 @@ fn logged(call: Call) -> Call {
 #[bench::grpc_bare(grpc(unary()))]
 #[bench::grpc_observe(grpc(observe("bench").server().layer(unary())))]
 #[bench::grpc_client_observe(grpc(observe("bench").grpc_client().layer(unary())))]
+#[bench::grpc_timed_bare(grpc_timed(unary()))]
+#[bench::grpc_timed_client_stack(grpc_timed(grpc_stack()))]
 #[bench::axum_bare(axum(route()))]
 #[bench::axum_nothing(axum(route().layer(GuardLayer::server(NoopGuard))))]
 #[bench::axum_observe(axum(observed()))]

@@ -13,7 +13,7 @@ use tower_keep::retry::{Backoff, RetrySettings};
 use tower_keep::timeout::TimeoutSettings;
 use tower_keep::track::{SlowThresholds, TrackSettings};
 
-use super::policy::Policy;
+use super::policy::{self, Policy};
 use super::upstream_url::{Protocol, UpstreamUrl};
 
 pub const HELP: &str = "\
@@ -22,7 +22,7 @@ A reverse proxy for HTTP/1.1 and HTTP/2, guarded by tower-keep.
 Usage: gateway [OPTIONS]
 
   --listen ADDR               where clients come in [default: 127.0.0.1:8080]
-  --upstream URL              http://host:port[/base], where requests go
+  --upstream URL              http://host:port[/base], where requests go; several, with the same base, share them by load
                               [default: an embedded upstream that is at times slow, failing or hanging]
   --upstream-protocol P       auto (HTTP/2 for gRPC, HTTP/1.1 for the rest), h1 or h2 [default: auto]
   --timeout SECONDS           how long one attempt may take to the head of the upstream's answer
@@ -31,14 +31,20 @@ Usage: gateway [OPTIONS]
   --open SECONDS              how long the circuit breaker stays open the first time; twice as long each time that
                               it opens again soon, up to a minute, and at random half as long again
                               [default: 5, the embedded upstream: 2]
-  --policy FILE               TOML with the sections timeouts, retry, breaker and track, each in place of what
+  --policy FILE               TOML with the sections timeouts, retry, breaker, balance and track, each in place of what
                               the options say; read again on SIGHUP, and a bad one changes nothing;
                               examples/gateway/policy.toml is one
+  --alerts FILE               TOML with rules of alerts, in place of the gateway's own; examples/gateway/alerts.toml is one
+  --webhook URL               where alerts are sent to, in Alertmanager's format: https, or http to this machine
+                              [default: nowhere; with the embedded upstream a receiver that prints them]
+  --ops-file FILE             an SQLite file in which logs, metrics, alerts and events of the console survive a restart
+                              [default: none]
   --unprotected               many retries without a budget, and no circuit breaker: what not to do,
                               for comparison; the time limits stay
   --admin ADDR                the console at /ops/, and /metrics, /livez, /readyz, /startupz, /errors, /guards
                               [default: 127.0.0.1:9901]
-  --log json|pretty|off       logs, on standard error, filtered by RUST_LOG [default: off]
+  --log json|pretty|off       logs, on standard error, filtered by RUST_LOG, as are logs and traces of the console;
+                              with off, nothing is written, and the console keeps what is INFO or above [default: off]
   --load N                    requests a second of the load that the gateway puts on itself, 0 to 1000;
                               only with the embedded upstream [default: 40]
   --grace SECONDS             how long calls in flight may take to finish at the end [default: 10]
@@ -76,8 +82,8 @@ pub enum Log {
 pub struct Args {
     pub listen: SocketAddr,
     pub admin: SocketAddr,
-    /// `None`: the embedded one.
-    pub upstream: Option<UpstreamUrl>,
+    /// Empty: the embedded one.
+    pub upstreams: Vec<UpstreamUrl>,
     pub protocol: Protocol,
     /// For the head of the upstream's answer to one attempt.
     pub timeout: Duration,
@@ -86,6 +92,12 @@ pub struct Args {
     pub open: Duration,
     /// The file with sections that replace what the options say.
     pub policy: Option<PathBuf>,
+    /// The file with rules of alerts.
+    pub alerts: Option<PathBuf>,
+    /// Where alerts are sent to.
+    pub webhook: Option<String>,
+    /// What the console remembers.
+    pub ops_file: Option<PathBuf>,
     /// Without what keeps an overload from outliving its cause.
     pub unprotected: bool,
     pub log: Log,
@@ -112,6 +124,7 @@ impl Args {
         Policy {
             timeouts,
             retry: self.retry(),
+            balance: policy::balance(&breaker),
             breaker,
             track,
         }
@@ -133,7 +146,7 @@ impl Args {
     }
 }
 
-/// What the command line asks for.
+/// The wish of the command line.
 pub enum Asked {
     Run(Box<Args>),
     Help,
@@ -146,12 +159,15 @@ pub fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Asked, String> 
     let mut args = Args {
         listen: SocketAddr::from(([127, 0, 0, 1], 8080)),
         admin: SocketAddr::from(([127, 0, 0, 1], 9901)),
-        upstream: None,
+        upstreams: Vec::new(),
         protocol: Protocol::Auto,
         timeout: DEFAULT_TIMEOUT,
         total: 3 * DEFAULT_TIMEOUT,
         open: DEFAULT_OPEN,
         policy: None,
+        alerts: None,
+        webhook: None,
+        ops_file: None,
         unprotected: false,
         log: Log::Off,
         load: 0,
@@ -163,7 +179,8 @@ pub fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Asked, String> 
             Arg::Long("listen") => args.listen = value(&mut parser, "--listen", address)?,
             Arg::Long("admin") => args.admin = value(&mut parser, "--admin", address)?,
             Arg::Long("upstream") => {
-                args.upstream = Some(value(&mut parser, "--upstream", UpstreamUrl::parse)?);
+                let upstream = value(&mut parser, "--upstream", UpstreamUrl::parse)?;
+                upstream.add_to(&mut args.upstreams)?;
             }
             Arg::Long("upstream-protocol") => {
                 args.protocol = value(&mut parser, "--upstream-protocol", protocol)?;
@@ -171,11 +188,11 @@ pub fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Asked, String> 
             Arg::Long("timeout") => timeout = Some(value(&mut parser, "--timeout", limit)?),
             Arg::Long("total") => total = Some(value(&mut parser, "--total", limit)?),
             Arg::Long("open") => open = Some(value(&mut parser, "--open", limit)?),
-            Arg::Long("policy") => {
-                let path = parser
-                    .value()
-                    .map_err(|error| format!("--policy: {error}"))?;
-                args.policy = Some(path.into());
+            Arg::Long("policy") => args.policy = Some(path(&mut parser, "--policy")?),
+            Arg::Long("alerts") => args.alerts = Some(path(&mut parser, "--alerts")?),
+            Arg::Long("ops-file") => args.ops_file = Some(path(&mut parser, "--ops-file")?),
+            Arg::Long("webhook") => {
+                args.webhook = Some(value(&mut parser, "--webhook", |url| Ok(url.to_owned()))?);
             }
             Arg::Long("unprotected") => args.unprotected = true,
             Arg::Long("log") => args.log = value(&mut parser, "--log", log)?,
@@ -188,13 +205,13 @@ pub fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Asked, String> 
             other => return Err(other.unexpected().to_string()),
         }
     }
-    if args.upstream.is_some() && load.is_some_and(|rate| rate > 0) {
+    if !args.upstreams.is_empty() && load.is_some_and(|rate| rate > 0) {
         return Err("--load: is for the embedded upstream only, not with --upstream".into());
     }
     if args.policy.is_some() && args.unprotected {
         return Err("--policy: not with --unprotected".into());
     }
-    let embedded = args.upstream.is_none();
+    let embedded = args.upstreams.is_empty();
     if embedded {
         args.load = load.unwrap_or(DEFAULT_LOAD);
     }
@@ -224,6 +241,13 @@ fn value<T>(
         .and_then(ValueExt::string)
         .map_err(|error| format!("{option}: {error}"))?;
     read(&text).map_err(|error| format!("{option}: {error}"))
+}
+
+fn path(parser: &mut Parser, option: &str) -> Result<PathBuf, String> {
+    let path = parser
+        .value()
+        .map_err(|error| format!("{option}: {error}"))?;
+    Ok(path.into())
 }
 
 fn address(text: &str) -> Result<SocketAddr, String> {
@@ -278,7 +302,7 @@ mod tests {
         let args = run(&[]);
         assert_eq!(args.listen.to_string(), "127.0.0.1:8080");
         assert_eq!(args.admin.to_string(), "127.0.0.1:9901");
-        assert!(args.upstream.is_none());
+        assert!(args.upstreams.is_empty());
         assert_eq!((args.load, args.log), (40, Log::Off));
         assert_eq!(args.timeout, Duration::from_secs(2));
         assert!(!args.unprotected);
@@ -297,10 +321,8 @@ mod tests {
     #[test]
     fn custom_upstream_gets_no_load() {
         let args = run(&["--upstream=http://up:81/base/", "--log", "json"]);
-        assert_eq!(
-            args.upstream.map(|up| up.to_string()).as_deref(),
-            Some("http://up:81/base")
-        );
+        let upstreams: Vec<String> = args.upstreams.iter().map(|up| up.to_string()).collect();
+        assert_eq!(upstreams, ["http://up:81/base"]);
         assert_eq!((args.load, args.log), (0, Log::Json));
         assert_eq!(args.timeout, Duration::from_secs(10));
     }

@@ -24,7 +24,7 @@ const CONNECT_LIMIT: Duration = Duration::from_secs(3);
 const IDLE_LIMIT: Duration = Duration::from_secs(15);
 /// An HTTP/2 upstream that vanished is noticed after one interval and one answer time.
 const PING_EVERY: Duration = Duration::from_secs(10);
-/// What one HTTP/2 stream may have under way: as much waits here for a client that does not read.
+/// The bytes that one HTTP/2 stream may have under way: as much waits here for a client that does not read.
 const STREAM_WINDOW: u32 = 256 << 10;
 /// The same for all streams of a connection. Everybody's calls share it, so it must never be what they wait for: a few
 /// clients that do not read would hold up all others.
@@ -36,7 +36,7 @@ const CONNECTION_WINDOW: u32 = 1 << 30;
 pub struct UpstreamClient<B> {
     http1: Client<HttpConnector, B>,
     http2: Client<HttpConnector, B>,
-    /// Whether the upstream ever did.
+    /// True if the upstream ever did.
     speaks_http2: Arc<AtomicBool>,
 }
 

@@ -28,7 +28,7 @@ By POST:           /echo, and gRPC at /demo.Shop/Buy
 Upgraded:          /upgrade (echoes, once switched)
 The gateway's own: /gate (rejected), /panic
 ";
-/// How `/work` does at the moment.
+/// The behavior of `/work` at the moment.
 #[derive(Debug, PartialEq)]
 enum Weather {
     Fine,
@@ -47,7 +47,7 @@ fn weather(since_start: Duration) -> Weather {
     }
 }
 
-/// When nothing works at all. Long enough before anything else goes wrong for the circuit to close again.
+/// Returns whether nothing works at all. Long enough before anything else goes wrong for the circuit to close again.
 fn is_out(since_start: Duration) -> bool {
     since_start.as_secs() % 20 == 9
 }
@@ -138,7 +138,7 @@ mod tests {
     }
 
     #[test]
-    fn every_weather_comes_within_ten_seconds() {
+    fn weather_of_each_kind_comes_within_ten_seconds() {
         let week: Vec<_> = (0..10).map(|s| weather(Duration::from_secs(s))).collect();
         for kind in [
             Weather::Fine,

@@ -6,7 +6,7 @@ use std::time::Duration;
 use tokio::sync::watch;
 use tokio::time::timeout;
 
-/// What is left when everybody was told to stop at once: closing sockets, no more work.
+/// The time that is left when everybody was told to stop at once: closing sockets, no more work.
 const LAST_MOMENT: Duration = Duration::from_millis(500);
 
 #[derive(Clone, Copy, PartialEq)]

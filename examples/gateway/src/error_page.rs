@@ -1,4 +1,4 @@
-//! What people in a browser see while the upstream is given a rest: a page instead of a problem in JSON.
+//! The page that people in a browser see while the upstream is given a rest, instead of a problem in JSON.
 
 use bytes::Bytes;
 use http::header::{ACCEPT, CONTENT_TYPE, HeaderMap, HeaderValue, RETRY_AFTER};
@@ -11,7 +11,7 @@ use tower_keep::{ConfigError, RejectionKind};
 const PAGE: &str = "<!doctype html><html lang=en><meta charset=utf-8><title>Back soon</title>\
 <h1>Back soon</h1><p>The service behind this page is out of order, and is being given a rest.\n";
 
-/// Who reads the answer: left in it for the fallback to see.
+/// The reader of the answer: left in it for the fallback to see.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Reader {
     Person,

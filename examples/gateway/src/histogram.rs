@@ -58,7 +58,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_value_lies_in_its_bucket() {
+    fn value_lies_in_its_bucket() {
         let around_powers = (0..32).flat_map(|bit| [(1u32 << bit) - 1, 1 << bit, 3 << bit >> 1]);
         for micros in (0..5000).chain(around_powers).chain([u32::MAX]) {
             let (found, value) = (bucket(micros), u64::from(micros));

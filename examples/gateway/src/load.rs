@@ -141,7 +141,7 @@ fn request(
     Ok(request)
 }
 
-/// Where a gateway that listens on `bound` is reached from here.
+/// Returns where a gateway that listens on `bound` is reached from here.
 pub fn reachable(bound: SocketAddr) -> SocketAddr {
     let ip = match bound.ip() {
         ip if !ip.is_unspecified() => ip,
@@ -168,7 +168,7 @@ mod tests {
     }
 
     #[test]
-    fn every_call_of_the_mix_is_a_valid_request() {
+    fn calls_of_the_mix_are_valid_requests() {
         let gateway = SocketAddr::from(([127, 0, 0, 1], 80));
         for number in 0..40 {
             assert!(request(gateway, mix(number), number).is_ok());
@@ -176,7 +176,7 @@ mod tests {
     }
 
     #[test]
-    fn any_address_is_reached_over_the_loopback() {
+    fn unspecified_address_is_reached_over_the_loopback() {
         let reached = |bound: &str| reachable(bound.parse().expect("an address")).to_string();
         assert_eq!(reached("0.0.0.0:80"), "127.0.0.1:80");
         assert_eq!(reached("[::]:80"), "[::1]:80");

@@ -19,12 +19,12 @@ use tower_keep::protocol::WireFormat;
 use super::BoxError;
 use super::headers;
 
-/// What the gateway says itself is about this moment.
+/// The cache control of the gateway's own responses, which are about this moment.
 const NO_STORE: HeaderValue = HeaderValue::from_static("no-store");
 const METHODS: HeaderValue =
     HeaderValue::from_static("GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS, TRACE");
 
-/// What must not, or need not, be forwarded.
+/// Answers requests that must not, or need not, be forwarded.
 pub fn without_upstream<B>(request: &Request<B>) -> Option<Response<Full<Bytes>>> {
     if request.method() == Method::CONNECT {
         let detail = "a gateway opens no tunnels by CONNECT";
@@ -100,7 +100,7 @@ fn broken(error: &(dyn Error + 'static), grpc: bool) -> Response<Full<Bytes>> {
     local(status, code, detail, grpc)
 }
 
-/// Whether the request's body failed while it was sent on: the connection says so, over HTTP/2 by a reset of its own.
+/// Returns whether the request's body failed while it was sent on: the connection says so, over HTTP/2 by a reset of its own.
 fn upload_broke(error: &(dyn Error + 'static)) -> bool {
     let by_body = find::<hyper::Error>(error).is_some_and(hyper::Error::is_user);
     let reset_here =
@@ -108,7 +108,7 @@ fn upload_broke(error: &(dyn Error + 'static)) -> bool {
     by_body || find::<h2::Error>(error).is_some_and(reset_here)
 }
 
-/// As the crate's own servers answer a rejection.
+/// Answers a rejection as the crate's own servers do.
 fn rejected(rejection: &Rejection, grpc: bool) -> Response<Full<Bytes>> {
     let wire = if grpc {
         WireFormat::Grpc

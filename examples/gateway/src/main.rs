@@ -4,6 +4,8 @@
 //! and shows every kind of outcome within ten seconds.
 
 mod admin;
+mod alert_receiver;
+mod alerts;
 mod args;
 mod client;
 mod demo_replies;
@@ -41,9 +43,10 @@ use tower_keep::ops::Ops;
 use tower_keep::track::RequestBodyLayer;
 use tower_keep::{BoxError, ConfigError};
 use tower_layer::Layer;
+use tracing_subscriber::layer::SubscriberExt;
 
+use alerts::Alerting;
 use args::{Args, Asked};
-use client::UpstreamClient;
 use drain::{Drain, DrainToken};
 use operations::Door;
 use panicking_handler::PanickingHandler;
@@ -87,7 +90,7 @@ fn main() -> ExitCode {
     }
 }
 
-/// From the first socket to the last; the error is one line.
+/// Runs the gateway from the first socket to the last; the error is one line.
 async fn run(args: Args, log_filter: Option<FilterHandle>) -> Result<(), String> {
     // Before anything is announced, or an early signal would end the process the hard way.
     let mut signals = Signals::listen(args.policy.is_some())
@@ -100,16 +103,23 @@ async fn run(args: Args, log_filter: Option<FilterHandle>) -> Result<(), String>
     let door = Door::from_env()?;
     let (listener, gateway) = bind("--listen", args.listen).await?;
     let (admin_listener, admin_address) = bind("--admin", args.admin).await?;
-    let (target, embedded) = upstream(&args).await?;
-    let lines = announcement(gateway, admin_address, &target, &args, &door);
+    let (targets, embedded) = upstreams(&args).await?;
+    let lines = announcement(gateway, admin_address, &targets, &args, &door);
 
     let resilience =
         Resilience::new(&policy, args.unprotected).map_err(|error| error.to_string())?;
-    let ops = install(&target, &args, &resilience, log_filter)?;
+    let alerting = Alerting::new(&args).await?;
+    let options = operations::Options {
+        url: format!("http://{}/ops/", load::reachable(admin_address)),
+        log_filter,
+        file: args.ops_file.clone(),
+    };
+    let ops = install(&targets, &args, &resilience, alerting, options)?;
     let window = Arc::new(Window::default());
     let (gateway_drain, ticket) = Drain::new();
+    let balance = resilience.balance.clone();
     let live = serve_gateway(
-        listener, ticket, target, &args, &policy, resilience, &window,
+        listener, ticket, targets, &args, &policy, resilience, &window,
     );
     let live = live.map_err(|error| error.to_string())?;
     let (admin_drain, ticket) = Drain::new();
@@ -120,7 +130,7 @@ async fn run(args: Args, log_filter: Option<FilterHandle>) -> Result<(), String>
         ticket,
         ADMIN_CONNECTIONS,
     ));
-    tokio::spawn(report::every_second(window));
+    tokio::spawn(report::every_second(window, balance));
     let load = tokio::spawn(load::run(load::reachable(gateway), args.load));
     ops.health().started();
     // After all else: whoever reads it may ask or end the gateway at once.
@@ -183,15 +193,15 @@ async fn bind(option: &str, address: SocketAddr) -> Result<(TcpListener, SocketA
     Ok((listener, bound))
 }
 
-/// The upstream that was asked for, or the embedded one.
-async fn upstream(args: &Args) -> Result<(UpstreamUrl, Option<Drain>), String> {
-    if let Some(target) = &args.upstream {
-        return Ok((target.clone(), None));
+/// The upstreams that were asked for, or the embedded one.
+async fn upstreams(args: &Args) -> Result<(Vec<UpstreamUrl>, Option<Drain>), String> {
+    if !args.upstreams.is_empty() {
+        return Ok((args.upstreams.clone(), None));
     }
     let failed = |error| format!("cannot start the embedded upstream: {error}");
     let (address, drain) = demo_upstream::start().await.map_err(failed)?;
     Ok((
-        UpstreamUrl::parse(&format!("http://{address}"))?,
+        vec![UpstreamUrl::parse(&format!("http://{address}"))?],
         Some(drain),
     ))
 }
@@ -200,7 +210,7 @@ async fn upstream(args: &Args) -> Result<(UpstreamUrl, Option<Drain>), String> {
 fn announcement(
     gateway: SocketAddr,
     admin: SocketAddr,
-    target: &UpstreamUrl,
+    targets: &[UpstreamUrl],
     args: &Args,
     door: &Door,
 ) -> String {
@@ -215,13 +225,15 @@ fn announcement(
         ),
         None => format!("console on http://{}/ops/", load::reachable(admin)),
     };
+    let all: Vec<String> = targets.iter().map(UpstreamUrl::to_string).collect();
+    let all = all.join(", ");
     let lines = format!(
         "gateway listening on http://{gateway}\n\
          admin on http://{admin}\n\
          {console}\n\
-         upstream {target}{how}"
+         upstream {all}{how}"
     );
-    if args.upstream.is_some() {
+    if !args.upstreams.is_empty() {
         return lines;
     }
     let load = args.load;
@@ -233,32 +245,42 @@ fn announcement(
 
 /// Installs the operations side: from here on, all that is recorded is seen.
 fn install(
-    target: &UpstreamUrl,
+    targets: &[UpstreamUrl],
     args: &Args,
     resilience: &Resilience,
-    log_filter: Option<FilterHandle>,
+    alerting: Alerting,
+    options: operations::Options,
 ) -> Result<Ops, String> {
-    let is_embedded = args.upstream.is_none();
-    let ops = operations::build(target, is_embedded, &resilience.breaker, log_filter);
+    let is_embedded = args.upstreams.is_empty();
+    let ops = operations::build(targets, is_embedded, &resilience.breaker, alerting, options);
     let ops = ops.map_err(|error| error.to_string())?;
     ops.install()
         .map_err(|error| format!("cannot record metrics: {error}"))?;
+    if args.log == args::Log::Off {
+        // The console has logs and traces also where nothing is written.
+        let subscriber = tracing_subscriber::registry().with(ops.layer());
+        tracing::subscriber::set_global_default(subscriber)
+            .map_err(|error| format!("cannot keep what is logged: {error}"))?;
+    }
     Ok(ops)
 }
 
 fn serve_gateway(
     listener: TcpListener,
     ticket: DrainToken,
-    target: UpstreamUrl,
+    targets: Vec<UpstreamUrl>,
     args: &Args,
     policy: &Policy,
     resilience: Resilience,
     window: &Arc<Window>,
 ) -> Result<LivePolicy, ConfigError> {
-    let demonstration = args.upstream.is_none();
+    let demonstration = args.upstreams.is_empty();
     let track = guards::track(&policy.track)?;
     tokio::spawn(report::transitions(resilience.breaker.subscribe()));
-    let client = resilience.layer(UpstreamClient::new());
+    tokio::spawn(report::ejections());
+    let client = resilience.layer(resilience.balancer(&targets));
+    // Of several, the first stands for all until one is chosen: they have the same base path.
+    let target = targets[0].clone();
     let proxy = error_page::page()?.layer(Proxy::new(client, target, args.protocol));
     let service =
         RequestBodyLayer::new(identity).layer(PanickingHandler::new(proxy, demonstration));
@@ -268,6 +290,7 @@ fn serve_gateway(
         timeouts: resilience.timeouts,
         retry: resilience.retry,
         breaker: resilience.breaker,
+        balance: resilience.balance,
         track,
     })
 }

@@ -1,14 +1,17 @@
 //! The operations side: what is checked, who may see the console, and who may change something there.
 
 use std::env;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use tower_keep::ConfigError;
 use tower_keep::breaker::CircuitBreaker;
 use tower_keep::logging::FilterHandle;
 use tower_keep::ops::health::{Check, READINESS};
+use tower_keep::ops::notify::Webhook;
 use tower_keep::ops::{Access, Ops};
 
+use super::alerts::Alerting;
 use super::policy::{GATEWAY, UPSTREAM};
 use super::upstream_url::UpstreamUrl;
 
@@ -20,38 +23,77 @@ pub const VIEWER_TOKEN: &str = "OPS_VIEWER_TOKEN";
 const CHECK_EVERY: Duration = Duration::from_secs(10);
 /// So that an outage of one second is seen.
 const CHECK_EMBEDDED_EVERY: Duration = Duration::from_millis(500);
+/// Some 5,000 lines.
+const MAX_LOG_BYTES: usize = 2 * 1024 * 1024;
+/// Some thousand calls.
+const MAX_TRACE_BYTES: usize = 4 * 1024 * 1024;
 /// A runtime that wakes its tasks later than this is too busy.
 const MAX_LAG: Duration = Duration::from_millis(100);
 
-/// Builds the operations side, which does nothing before it is installed. With a log filter operators can change it.
+/// Builds the operations side, which does nothing before it is installed.
 ///
 /// # Errors
 ///
 /// A setting that makes no sense.
 pub fn build(
-    target: &UpstreamUrl,
+    targets: &[UpstreamUrl],
     is_embedded: bool,
     breaker: &CircuitBreaker,
-    log_filter: Option<FilterHandle>,
+    alerting: Alerting,
+    options: Options,
 ) -> Result<Ops, ConfigError> {
     let builder = Ops::builder(GATEWAY)
         .version(env!("CARGO_PKG_VERSION"))
-        .check(check_upstream(target, is_embedded))
         .check(Check::breaker(breaker).name("upstream circuit"))
         // Alone in its group: a gateway whose upstream is down answers with what it knows, and one that is taken out of
         // service could not even do that.
         .check(Check::runtime_lag(MAX_LAG).group(READINESS))
         .health(|health| health.wait_for_started())
         .allow_control(true);
-    let builder = log_filter
-        .into_iter()
-        .fold(builder, |builder, filter| builder.log_filter(filter));
+    let checks = targets
+        .iter()
+        .map(|target| check_upstream(target, is_embedded, targets.len() > 1));
+    let builder = checks.fold(builder, |builder, check| builder.check(check));
+    let builder = builder
+        .alerts(alerting.settings)
+        .rules(alerting.rules)
+        .external_url(options.url);
+    // A proxy is not there to remember: what the console keeps in memory of the log and of traces is little, and the file has more.
+    let builder = builder
+        .logs(|logs| logs.max_bytes(MAX_LOG_BYTES))
+        .traces(|traces| traces.max_bytes(MAX_TRACE_BYTES));
+    let mut builder = match options.log_filter {
+        Some(filter) => builder.log_filter(filter),
+        None => builder,
+    };
+    if let Some(url) = &alerting.webhook {
+        builder = builder.notify(Webhook::new(url));
+    }
+    if let Some(file) = options.file {
+        builder = builder.sqlite(file);
+    }
     builder.build()
+}
+
+/// What the operations side gets from the command line.
+#[derive(Default)]
+pub struct Options {
+    /// The address of the console, for links in notifications.
+    pub url: String,
+    /// With it, operators can change what is logged.
+    pub log_filter: Option<FilterHandle>,
+    /// Where the console remembers.
+    pub file: Option<PathBuf>,
 }
 
 /// Makes the check of the upstream. What a stranger's upstream has under which path is not known, so that it is only
 /// connected to.
-fn check_upstream(target: &UpstreamUrl, is_embedded: bool) -> Check {
+/// One of several is not critical: the others serve in its place.
+fn check_upstream(target: &UpstreamUrl, is_embedded: bool, is_one_of_several: bool) -> Check {
+    if is_one_of_several {
+        let name = format!("{UPSTREAM} {}", target.authority());
+        return Check::tcp(name, target.address()).interval(CHECK_EVERY);
+    }
     let check = match is_embedded {
         true => Check::http(UPSTREAM, &format!("{target}/ok")).interval(CHECK_EMBEDDED_EVERY),
         false => Check::tcp(UPSTREAM, target.address()).interval(CHECK_EVERY),
@@ -59,7 +101,7 @@ fn check_upstream(target: &UpstreamUrl, is_embedded: bool) -> Check {
     check.critical()
 }
 
-/// Who may see the console.
+/// The people who may see the console.
 pub struct Door {
     pub access: Access,
     /// The path and the query of a link that logs an operator in.
@@ -143,7 +185,12 @@ mod tests {
         for url in ["http://up", "http://[::1]:81/base"] {
             let target = UpstreamUrl::parse(url).expect("a URL");
             for is_embedded in [false, true] {
-                build(&target, is_embedded, &breaker, None).expect(url);
+                let options = Options {
+                    url: "http://127.0.0.1:9901/ops/".to_owned(),
+                    ..Options::default()
+                };
+                let targets = std::slice::from_ref(&target);
+                build(targets, is_embedded, &breaker, Alerting::default(), options).expect(url);
             }
         }
     }

@@ -2,6 +2,7 @@
 
 use serde::Deserialize;
 use tower_keep::ConfigError;
+use tower_keep::balance::BalanceSettings;
 use tower_keep::breaker::BreakerSettings;
 use tower_keep::retry::RetrySettings;
 use tower_keep::timeout::TimeoutSettings;
@@ -18,7 +19,17 @@ pub struct Policy {
     pub timeouts: TimeoutSettings,
     pub retry: RetrySettings,
     pub breaker: BreakerSettings,
+    pub balance: BalanceSettings,
     pub track: TrackSettings,
+}
+
+/// Returns the policy of several upstreams, whose circuits are timed as that of all of them.
+pub fn balance(breaker: &BreakerSettings) -> BalanceSettings {
+    let mut balance = BalanceSettings::default();
+    balance.breaker.time_window = breaker.time_window;
+    balance.breaker.open_time = breaker.open_time;
+    balance.breaker.probe_timeout = breaker.probe_timeout;
+    balance
 }
 
 /// A policy file. A section that it has replaces what the options say, whole.
@@ -28,6 +39,7 @@ struct PolicyFile {
     timeouts: Option<TimeoutSettings>,
     retry: Option<RetrySettings>,
     breaker: Option<BreakerSettings>,
+    balance: Option<BalanceSettings>,
     track: Option<TrackSettings>,
 }
 
@@ -41,6 +53,7 @@ impl Policy {
         self.timeouts.check(UPSTREAM)?;
         self.retry.check(UPSTREAM)?;
         self.breaker.check(UPSTREAM)?;
+        self.balance.check(UPSTREAM)?;
         self.track.check(GATEWAY)
     }
 
@@ -56,6 +69,7 @@ impl Policy {
             timeouts: file.timeouts.unwrap_or(usual.timeouts),
             retry: file.retry.unwrap_or(usual.retry),
             breaker: file.breaker.unwrap_or(usual.breaker),
+            balance: file.balance.unwrap_or(usual.balance),
             track: file.track.unwrap_or(usual.track),
         })
     }
@@ -113,6 +127,7 @@ pub(crate) mod tests {
         assert_eq!(policy.timeouts, usual().timeouts);
         assert_eq!(policy.retry, usual().retry);
         assert_eq!(policy.breaker, usual().breaker);
+        assert_eq!(policy.balance, usual().balance);
         assert_eq!(policy.track, usual().track);
     }
 
@@ -121,7 +136,10 @@ pub(crate) mod tests {
         for (text, parts) in [
             (
                 "[retries]",
-                &["`retries`", "`timeouts`, `retry`, `breaker`, `track`"][..],
+                &[
+                    "`retries`",
+                    "`timeouts`, `retry`, `breaker`, `balance`, `track`",
+                ][..],
             ),
             (
                 "[breaker]\nopen = \"5s\"",

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use tokio::fs::File;
 use tokio::io::AsyncReadExt;
+use tower_keep::balance::Balance;
 use tower_keep::breaker::CircuitBreaker;
 use tower_keep::retry::Retry;
 use tower_keep::timeout::Timeouts;
@@ -21,6 +22,7 @@ pub struct LivePolicy {
     pub timeouts: Timeouts,
     pub retry: Retry,
     pub breaker: CircuitBreaker,
+    pub balance: Balance,
     pub track: Track,
 }
 
@@ -34,7 +36,8 @@ impl LivePolicy {
         self.track.apply(&policy.track)?;
         self.timeouts.apply(&policy.timeouts)?;
         self.retry.apply(&policy.retry)?;
-        self.breaker.apply(&policy.breaker)
+        self.breaker.apply(&policy.breaker)?;
+        self.balance.apply(&policy.balance)
     }
 }
 
@@ -108,6 +111,7 @@ mod tests {
             timeouts: Timeouts::new("upstream"),
             retry: Retry::new("upstream"),
             breaker: CircuitBreaker::new("upstream"),
+            balance: Balance::new("upstream"),
             track: Track::new("gateway"),
         };
         let slow = SlowThresholds::new(Duration::from_secs(1), Duration::from_secs(2));
@@ -121,11 +125,13 @@ mod tests {
         policy.timeouts.total += Duration::from_secs(1);
         policy.retry.max_attempts += 1;
         policy.breaker.probes += 1;
+        policy.balance.max_ejected = 0.5;
         let error = live.apply(&policy).expect_err("one too many");
         assert!(error.to_string().contains("/one more"), "{error}");
         assert_eq!(live.timeouts.settings(), before.timeouts);
         assert_eq!(live.retry.settings(), before.retry);
         assert_eq!(live.breaker.settings(), before.breaker);
+        assert_eq!(live.balance.settings(), before.balance);
         assert_eq!(live.track.settings(), before.track);
     }
 }

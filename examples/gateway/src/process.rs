@@ -1,4 +1,4 @@
-//! What the program needs of its process: signals, logs and standard output.
+//! The needs of the program in its process: signals, logs and standard output.
 
 use std::io::{self, Write};
 use std::process::ExitCode;
@@ -19,7 +19,7 @@ pub struct Signals {
 
 /// The wish that a signal stands for.
 pub enum Wish {
-    /// By the signal of this name.
+    /// Ended by the signal of this name.
     End(&'static str),
     Reload,
 }

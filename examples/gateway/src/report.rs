@@ -9,7 +9,9 @@ use tokio::sync::broadcast::Receiver;
 use tokio::sync::broadcast::error::RecvError;
 use tokio::time::{MissedTickBehavior, interval};
 use tower_keep::Outcome;
+use tower_keep::balance::{Balance, BalanceStats, EndpointStatus};
 use tower_keep::breaker::Transition;
+use tower_keep::registry::GuardTransition;
 
 use super::histogram::Histogram;
 use super::process::say;
@@ -46,7 +48,7 @@ impl Window {
         calls.took.record(elapsed);
     }
 
-    /// What has gathered in `seconds`; the next line begins anew.
+    /// Returns the line of `seconds`; the next one begins anew.
     fn line(&self, seconds: f64) -> Line {
         Line {
             calls: std::mem::take(&mut *self.lock()),
@@ -61,18 +63,68 @@ impl Window {
     }
 }
 
-/// Prints for ever.
-pub async fn every_second(window: Arc<Window>) {
+/// Prints for ever. Of several endpoints, it has the calls of each.
+pub async fn every_second(window: Arc<Window>, balance: Balance) {
     let mut tick = interval(Duration::from_secs(1));
     tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
     tick.tick().await;
     let mut last = Instant::now();
+    let mut before = balance.stats();
     loop {
         tick.tick().await;
         let now = Instant::now();
         let line = window.line((now - last).as_secs_f64());
         last = now;
-        say(&format!("{}  {line}", time_of_day(SystemTime::now())));
+        let stats = balance.stats();
+        let endpoints = endpoints_text(&before, &stats);
+        before = stats;
+        say(&format!(
+            "{}  {line}{endpoints}",
+            time_of_day(SystemTime::now())
+        ));
+    }
+}
+
+/// The calls of each endpoint since `before`, or that it is ejected; nothing of a single one.
+fn endpoints_text(before: &BalanceStats, now: &BalanceStats) -> String {
+    if now.endpoints.len() < 2 {
+        return String::new();
+    }
+    let mut text = "  endpoints".to_owned();
+    for (index, endpoint) in now.endpoints.iter().enumerate() {
+        let calls = before.endpoints.get(index).map_or(0, |before| before.calls);
+        let calls = endpoint.calls.saturating_sub(calls);
+        text += &match endpoint.status {
+            EndpointStatus::InRotation => format!(" {} {calls}", endpoint.endpoint),
+            status => format!(" {} {status}", endpoint.endpoint),
+        };
+    }
+    text
+}
+
+/// Tells of each endpoint that is ejected or returns.
+pub async fn ejections() {
+    let mut changes = tower_keep::registry::subscribe();
+    loop {
+        match changes.recv().await {
+            Ok(change) if change.kind == "balance" => say(&format!(
+                "{}  {}",
+                time_of_day(SystemTime::now()),
+                told_of_endpoint(&change)
+            )),
+            Ok(_) => {}
+            Err(RecvError::Lagged(lost)) => say(&format!("{lost} changes of guards were lost")),
+            Err(RecvError::Closed) => return,
+        }
+    }
+}
+
+fn told_of_endpoint(change: &GuardTransition) -> String {
+    let endpoint = change.key.as_ref().map_or("", |key| key.as_str());
+    let (from, to, reason) = (change.from, change.to, change.reason);
+    match &change.last_error {
+        Some(error) => format!("endpoint {endpoint}: {from} -> {to} ({reason}: {error})"),
+        None => format!("endpoint {endpoint}: {from} -> {to} ({reason})"),
     }
 }
 

@@ -1,9 +1,13 @@
-//! What stands between the gateway and its upstream: time limits, retries within a budget, a circuit breaker, and faults on
-//! purpose, which only an operator switches on.
+//! The protection between the gateway and its upstream: time limits, retries within a budget, a circuit breaker, faults on
+//! purpose, which only an operator switches on, and a balancer of several upstreams.
 
+use bytes::Bytes;
 use http::HeaderName;
+use http::uri::{Authority, Scheme};
+use http_body::Body;
 use tower::ServiceBuilder;
 use tower::layer::util::{Identity, Stack};
+use tower_keep::balance::{Balance, Balancer, ToAuthority, to_authority};
 use tower_keep::breaker::CircuitBreaker;
 use tower_keep::chaos::{Chaos, ChaosLayer, HttpRequests};
 use tower_keep::context::Propagate;
@@ -13,16 +17,20 @@ use tower_keep::timeout::{TimeoutLayer, Timeouts};
 use tower_keep::{ConfigError, GuardLayer, Track};
 use tower_layer::Layer;
 
+use super::BoxError;
+use super::client::UpstreamClient;
 use super::http2_unsupported;
 use super::policy::{Policy, UPSTREAM};
+use super::upstream_url::UpstreamUrl;
 
-/// How long the caller still waits, in milliseconds, as Envoy puts it. gRPC has a header of its own.
+/// The header that says how long the caller still waits, in milliseconds, as Envoy puts it. gRPC has a header of its own.
 pub const TIME_LEFT: HeaderName = HeaderName::from_static("x-envoy-expected-rq-timeout-ms");
 
 pub struct Resilience {
     pub timeouts: Timeouts,
     pub retry: Retry,
     pub breaker: CircuitBreaker,
+    pub balance: Balance,
     layers: Layers,
 }
 
@@ -47,8 +55,12 @@ impl Resilience {
         let breaker = CircuitBreaker::builder(UPSTREAM)
             .settings(&policy.breaker)
             .build()?;
+        let balance = Balance::builder(UPSTREAM)
+            .settings(&policy.balance)
+            .build()?;
         if unprotected {
             breaker.disable();
+            balance.disable();
         }
         // One call is one line and one error record: those of the inbound tracker, which learns the true cause.
         let track = Track::builder(UPSTREAM)
@@ -69,8 +81,28 @@ impl Resilience {
             timeouts,
             retry,
             breaker,
+            balance,
             layers: layers.into_inner(),
         })
+    }
+}
+
+impl Resilience {
+    /// Makes the client of these upstreams, each with connections of its own. With one upstream, nothing is ejected.
+    pub fn balancer<B>(
+        &self,
+        upstreams: &[UpstreamUrl],
+    ) -> Balancer<Authority, ToAuthority<UpstreamClient<B>>, Client>
+    where
+        B: Body<Data = Bytes> + Send + Unpin + 'static,
+        B::Error: Into<BoxError>,
+    {
+        let balancer = self.balance.client(|authority: &Authority| {
+            to_authority(UpstreamClient::new(), Scheme::HTTP, authority.clone())
+        });
+        let authorities = upstreams.iter().map(UpstreamUrl::authority);
+        balancer.endpoints().set(authorities.cloned());
+        balancer
     }
 }
 

@@ -1,9 +1,12 @@
-//! Where requests go: the upstream's address, and what a request's URI and version become there.
+//! The target of requests: the upstream's address, and what a request's URI and version become there.
 
 use std::fmt;
 
 use http::Version;
 use http::uri::{Authority, PathAndQuery, Scheme, Uri};
+
+/// More than a command line should have.
+const MAX_UPSTREAMS: usize = 64;
 
 /// `--upstream`: `http://host:port` with an optional base path.
 #[derive(Clone, Debug)]
@@ -53,12 +56,33 @@ impl UpstreamUrl {
         })
     }
 
-    /// What `Host` says on HTTP/1.1, and `:authority` on HTTP/2.
+    /// Returns the value of `Host` on HTTP/1.1, and of `:authority` on HTTP/2.
     pub fn authority(&self) -> &Authority {
         &self.authority
     }
 
-    /// Where to connect to, as `host:port`.
+    /// Adds it to the upstreams of a gateway, whose base path must be the same: requests are rewritten before one is chosen.
+    ///
+    /// # Errors
+    ///
+    /// One line that names the option.
+    pub fn add_to(self, all: &mut Vec<Self>) -> Result<(), String> {
+        if all.iter().any(|other| other.authority == self.authority) {
+            return Err(format!("--upstream: {self} is there twice"));
+        }
+        if let Some(first) = all.first().filter(|first| first.base != self.base) {
+            return Err(format!(
+                "--upstream: {self} must have the base path of {first}"
+            ));
+        }
+        if all.len() == MAX_UPSTREAMS {
+            return Err(format!("--upstream: more than {MAX_UPSTREAMS}"));
+        }
+        all.push(self);
+        Ok(())
+    }
+
+    /// Returns the address to connect to, as `host:port`.
     pub fn address(&self) -> String {
         let authority = &self.authority;
         format!(
@@ -86,7 +110,7 @@ impl UpstreamUrl {
     }
 }
 
-/// Whether a server that resolves `..` would end up somewhere else.
+/// Returns whether a server that resolves `..` would end up somewhere else.
 fn climbs(path: &str) -> bool {
     let decoded = path.to_ascii_lowercase().replace("%2e", ".");
     let decoded = decoded.replace("%2f", "/").replace("%5c", "/");
@@ -166,6 +190,22 @@ mod tests {
         ] {
             assert_eq!(UpstreamUrl::parse(url).expect(url).address(), address);
         }
+    }
+
+    #[test]
+    fn upstreams_have_the_same_base_path_and_are_bounded() {
+        let mut all = Vec::new();
+        let mut add = |url: &str| UpstreamUrl::parse(url).expect(url).add_to(&mut all);
+        assert_eq!(add("http://up/a"), Ok(()));
+        assert_eq!(add("http://other/a/"), Ok(()));
+        let error = add("http://third/b").expect_err("another base");
+        assert!(error.ends_with("http://third/b must have the base path of http://up/a"));
+        let error = add("http://UP/a").expect_err("the same");
+        assert!(error.ends_with("is there twice"), "{error}");
+        for port in 1..63 {
+            assert_eq!(add(&format!("http://up:{port}/a")), Ok(()));
+        }
+        add("http://last/a").expect_err("too many");
     }
 
     #[test]

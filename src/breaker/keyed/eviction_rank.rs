@@ -20,11 +20,11 @@ impl EvictionRank {
     pub(super) fn of(breaker: &CircuitBreaker, now: Instant) -> Option<Self> {
         // The map is locked: that of a breaker may be taken inside, but nothing of it may be reported.
         let shared = &breaker.shared;
-        match shared.state() {
+        match shared.core.state() {
             CircuitState::ForcedOpen | CircuitState::Disabled => Some(EvictionRank::Overridden),
             // A circuit whose open time has elapsed keeps nobody away any more.
             CircuitState::Open | CircuitState::HalfOpen
-                if shared.lock().machine.rejects(now).is_all() =>
+                if shared.core.lock().machine.rejects(now).is_all() =>
             {
                 Some(EvictionRank::Rejecting)
             }

@@ -236,7 +236,7 @@ impl<K: Hash + Eq + fmt::Display> KeyedBreaker<K> {
     {
         let removed = self.shared.lock_map().remove(key)?;
         // Its calls in flight complete in it, but it counts no more.
-        let counted = removed.shared.reporter.counted_state();
+        let counted = removed.shared.core.reporter.counted_state();
         self.shared.metrics.remove_all([counted].into_iter());
         Some(removed)
     }
@@ -259,7 +259,7 @@ impl<K: Hash + Eq + fmt::Display> KeyedBreaker<K> {
         // Reads the packed words only: no breaker is locked inside of the map.
         let map = self.shared.lock_map();
         map.iter()
-            .map(|(key, breaker)| (key.clone(), breaker.shared.state()))
+            .map(|(key, breaker)| (key.clone(), breaker.shared.core.state()))
             .collect()
     }
 

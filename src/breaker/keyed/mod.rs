@@ -7,7 +7,6 @@ mod guard;
 mod inspect;
 mod keyed_breaker;
 mod shared;
-mod template;
 
 pub use builder::KeyedBreakerBuilder;
 pub use guard::KeyedGuard;

@@ -6,7 +6,7 @@ use std::{
 
 use tokio::time::Instant;
 
-use super::{eviction_rank::EvictionRank, template::Template};
+use super::eviction_rank::EvictionRank;
 use crate::{
     breaker::{
         CircuitBreaker, CircuitBreakerBuilder, breaker_metrics::BreakerMetrics,
@@ -17,7 +17,7 @@ use crate::{
     util::{
         ranked_lru::RankedLru,
         sync::{Mutex, MutexGuard},
-        text::display_bounded,
+        text::clean_text,
     },
 };
 
@@ -33,6 +33,13 @@ pub(super) struct KeyedShared<K> {
     /// Hooks, switch and seed, which are no settings. Dropped last: it may hold the last handle of a switch, which then notifies all breakers that are
     /// still alive.
     builder: CircuitBreakerBuilder,
+}
+
+/// The settings of the breakers of all keys, present and to come.
+pub(super) struct Template {
+    pub(super) config: BreakerConfig,
+    /// The version of the settings; 0 for those that the set was built with.
+    pub(super) version: u64,
 }
 
 impl<K: Hash + Eq> KeyedShared<K> {
@@ -113,11 +120,15 @@ impl<K: Hash + Eq> KeyedShared<K> {
             created.shared.apply(latest, &config);
         }
         // Without the lock: recorders are user code. In the state of now: changes before this are not in the counts.
-        created.shared.reporter.add(|| created.shared.state());
+        created
+            .shared
+            .core
+            .reporter
+            .add(|| created.shared.core.state());
         if !evicted.is_empty() {
             let counted = evicted
                 .iter()
-                .map(|breaker| breaker.shared.reporter.counted_state());
+                .map(|breaker| breaker.shared.core.reporter.counted_state());
             self.metrics.remove_all(counted);
             self.metrics.count_evictions(evicted.len());
         }
@@ -149,9 +160,7 @@ impl<K> Drop for KeyedShared<K> {
 
 /// Returns the text of a key for the log. A key may come from a peer, and must not break a line.
 fn key_text(key: &impl fmt::Display) -> Label {
-    let text = display_bounded(key, MAX_KEY_TEXT);
-    let clean = |c: char| if c.is_control() { '?' } else { c };
-    Label::from(text.chars().map(clean).collect::<String>())
+    Label::from(clean_text(key, MAX_KEY_TEXT))
 }
 
 #[cfg(test)]

@@ -57,6 +57,6 @@ fn registry_fills_its_last_slot_once() {
         let mine = breakers.get_or_create("b");
         let other = other.join().expect("no panic");
         assert!((mine.name() == "b") != (other.name() == "a"));
-        assert_eq!(breakers.lock_breakers().len(), 1);
+        assert_eq!(breakers.shared.lock_breakers().len(), 1);
     });
 }

@@ -118,7 +118,7 @@ fn successes_of_several_lanes_end_a_row_of_failures() {
         breaker.call(Outcome::Failure, 0);
         join(threads);
         breaker.call(Outcome::Failure, 0);
-        assert_eq!(breaker.shared.state(), CircuitState::Closed);
+        assert_eq!(breaker.shared.core.state(), CircuitState::Closed);
         assert_eq!(breaker.calls_since(0), 5);
         breaker.check();
     });

@@ -36,7 +36,7 @@ fn head_is_one_call_whatever_becomes_of_its_body() {
     }
 }
 
-/// If a success could be taken out of a run that it was not counted in, the head between the failures would go missing.
+/// The head between the failures would go missing if a success could be taken out of a run that it was not counted in.
 #[test]
 fn head_between_two_failures_is_not_replaced_by_another_whose_body_breaks() {
     model(|| {
@@ -61,7 +61,7 @@ fn reset_forgets_heads_whose_bodies_break_after_it() {
         breaker.complete(permit, Outcome::Failure, 0);
         join([a]);
         // Whichever came first: it is closed, and forgotten.
-        let locked = breaker.shared.lock();
+        let locked = breaker.shared.core.lock();
         assert_eq!(locked.machine.state(), CircuitState::Closed);
         assert_eq!(locked.machine.counts(breaker.at(0)).calls, 0);
         drop(locked);

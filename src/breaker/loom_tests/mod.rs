@@ -80,7 +80,7 @@ impl TestBreaker {
     }
 
     fn machine(&self) -> MachineGuard<'_> {
-        MachineGuard(self.shared.lock())
+        MachineGuard(self.shared.core.lock())
     }
 
     fn at(&self, millis: u64) -> Instant {
@@ -122,7 +122,7 @@ impl TestBreaker {
 
     fn update(&self, step: impl FnOnce(&mut StateMachine, Instant) -> Option<Transition>) {
         let now = self.at(0);
-        self.shared.update(|machine| step(machine, now));
+        self.shared.core.update(|machine| step(machine, now));
     }
 
     fn spawn(&self, work: impl FnOnce(TestBreaker) + 'static) -> JoinHandle<()> {
@@ -138,8 +138,8 @@ impl TestBreaker {
 
     /// Checks that the packed state is that behind the lock, and that each transition was reported once, in order.
     fn check(&self) {
-        let packed = self.shared.fast_path.load();
-        let locked = self.shared.lock();
+        let packed = self.shared.core.fast_path.load();
+        let locked = self.shared.core.lock();
         let machine = &locked.machine;
         assert_eq!(packed, (machine.generation(), machine.state()));
         let mut transitions = self.transitions.lock().expect("no thread panicked");

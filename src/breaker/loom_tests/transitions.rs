@@ -49,7 +49,7 @@ fn switch_set_while_a_breaker_is_built_is_applied() {
         let breaker = obeying(&switch);
         join([turns]);
         assert_eq!(breaker.machine().state(), CircuitState::Disabled);
-        assert_eq!(breaker.shared.state(), CircuitState::Disabled);
+        assert_eq!(breaker.shared.core.state(), CircuitState::Disabled);
     });
 }
 
@@ -73,7 +73,7 @@ fn wakes(
         let breaker = breaker();
         let rejecting = breaker.spawn(reject);
         let alarm = Arc::new(Alarm::default());
-        let waiting = SignalWaiter::new(&breaker.shared.signal);
+        let waiting = SignalWaiter::new(&breaker.shared.core.signal);
         waiting.register(&alarm.clone().into());
         let seen = is_rejecting(&breaker.shared);
         join([rejecting]);
@@ -116,7 +116,7 @@ fn waiter_sees_shadow_mode_begin_or_is_woken() {
         });
         let begins = breaker.spawn(|breaker| breaker.shared.set_shadow(true));
         let alarm = Arc::new(Alarm::default());
-        let waiting = SignalWaiter::new(&breaker.shared.signal);
+        let waiting = SignalWaiter::new(&breaker.shared.core.signal);
         waiting.register(&alarm.clone().into());
         let admitted = !breaker.shared.is_rejecting();
         join([opens, begins]);
@@ -138,7 +138,7 @@ fn waiter_sees_a_free_probe_slot_or_is_woken() {
         let gives_back =
             breaker.spawn(move |breaker| breaker.complete(probe, Outcome::Cancelled, OPEN_TIME));
         let alarm = Arc::new(Alarm::default());
-        let waiting = SignalWaiter::new(&breaker.shared.signal);
+        let waiting = SignalWaiter::new(&breaker.shared.core.signal);
         waiting.register(&alarm.clone().into());
         let rejecting = |breaker: &TestBreaker| {
             breaker

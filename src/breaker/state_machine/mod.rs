@@ -3,8 +3,10 @@
 mod call_stats;
 mod failure_streak;
 mod half_open;
+mod mode_overrides;
 mod open_backoff;
 mod phase;
+mod transitions;
 
 use std::time::Duration;
 
@@ -23,32 +25,25 @@ use super::{
     window::saturating_add,
 };
 use crate::{call::Label, guard::Rejects, protocol::upload::Upload};
-
 use call_stats::CallStats;
 use half_open::HalfOpen;
+use mode_overrides::ModeOverrides;
 use open_backoff::OpenBackoff;
 use phase::Phase;
-
-/// A probe whose caller stalls its upload keeps its slot for this part of the probe timeout.
-const STALL_DIVISOR: u32 = 10;
+use transitions::Transitions;
 
 /// The state of one circuit. Steps that may change the state return the transition, to be reported exactly once.
 #[derive(Debug)]
 pub(super) struct StateMachine {
-    /// The name and the key of the breaker, for transitions.
-    name: Label,
-    key: Option<Label>,
     config: BreakerConfig,
     stats: CallStats,
     phase: Phase,
     /// Grows with every transition, and with every reset of a closed circuit. A result that bears another generation
     /// is too late to count.
     generation: u64,
-    transitions: u64,
+    transitions: Transitions,
     backoff: OpenBackoff,
-    /// The override set on the breaker itself. The one set by its switch comes first.
-    manual_mode: SwitchMode,
-    switch_mode: SwitchMode,
+    overrides: ModeOverrides,
     random: fastrand::Rng,
 }
 
@@ -62,8 +57,6 @@ impl StateMachine {
     ) -> Self {
         let random = seed.map_or_else(fastrand::Rng::new, fastrand::Rng::with_seed);
         StateMachine {
-            name,
-            key,
             stats: CallStats::new(&config, now),
             config,
             phase: match switch_mode {
@@ -72,10 +65,9 @@ impl StateMachine {
                 SwitchMode::Disabled => Phase::Disabled,
             },
             generation: 0,
-            transitions: 0,
+            transitions: Transitions::new(name, key),
             backoff: OpenBackoff::default(),
-            manual_mode: SwitchMode::Normal,
-            switch_mode,
+            overrides: ModeOverrides::new(switch_mode),
             random,
         }
     }
@@ -128,7 +120,7 @@ impl StateMachine {
 
     /// Returns how many transitions there have been.
     pub(super) fn transitions(&self) -> u64 {
-        self.transitions
+        self.transitions.count()
     }
 
     /// Returns how many calls have failed in a row.
@@ -152,7 +144,7 @@ impl StateMachine {
 
     /// Returns which calls would be rejected now. Overdue probes must have been [expired](Self::expire) before.
     pub(super) fn rejects(&self, now: Instant) -> Rejects {
-        self.phase.rejects(now, self.stall_timeout())
+        self.phase.rejects(now, self.config.stall_timeout())
     }
 
     /// Checks that the circuit is not open for some time to come, without changing it.
@@ -203,8 +195,11 @@ impl StateMachine {
         state
             .map(|state| BreakerPermit { generation, state })
             .ok_or_else(|| {
-                self.phase
-                    .retry_after(now, self.stall_timeout(), self.config.settings.open_time)
+                self.phase.retry_after(
+                    now,
+                    self.config.stall_timeout(),
+                    self.config.settings.open_time,
+                )
             })
     }
 
@@ -331,7 +326,7 @@ impl StateMachine {
     }
 
     fn expire_probes(&mut self, now: Instant) -> Option<Transition> {
-        let stall_timeout = self.stall_timeout();
+        let stall_timeout = self.config.stall_timeout();
         self.phase.half_open_mut()?.expire(now, stall_timeout);
         self.evaluate_probes(TransitionReason::ProbeTimeout, now)
     }
@@ -343,11 +338,6 @@ impl StateMachine {
         {
             half_open.watch_upload(permit.state, upload);
         }
-    }
-
-    /// Returns for how long a probe keeps its slot although its caller stalls the upload.
-    fn stall_timeout(&self) -> Duration {
-        self.config.settings.probe_timeout / STALL_DIVISOR
     }
 
     /// Records the result of a probe, at its head or its end; `None` gives its slot back. The caller has checked the
@@ -424,26 +414,26 @@ impl StateMachine {
     }
 
     pub(super) fn force_open(&mut self, now: Instant) -> Option<Transition> {
-        self.manual_mode = SwitchMode::ForcedOpen;
+        self.overrides.manual = SwitchMode::ForcedOpen;
         self.apply_override(TransitionReason::ForcedOpen, now)
     }
 
     pub(super) fn disable(&mut self, now: Instant) -> Option<Transition> {
-        self.manual_mode = SwitchMode::Disabled;
+        self.overrides.manual = SwitchMode::Disabled;
         self.apply_override(TransitionReason::Disabled, now)
     }
 
     pub(super) fn set_switch_mode(&mut self, mode: SwitchMode, now: Instant) -> Option<Transition> {
-        self.switch_mode = mode;
+        self.overrides.switch = mode;
         self.apply_override(TransitionReason::Switch, now)
     }
 
     /// Closes the circuit and forgets everything, unless its switch overrides that. A closed circuit changes no state,
     /// but its generation grows, so that late results do not count.
     pub(super) fn reset(&mut self, now: Instant) -> Option<Transition> {
-        self.manual_mode = SwitchMode::Normal;
+        self.overrides.manual = SwitchMode::Normal;
         self.backoff.reset();
-        if self.switch_mode != SwitchMode::Normal {
+        if self.overrides.switch != SwitchMode::Normal {
             return None;
         }
         if let Phase::Closed { since } = &mut self.phase {
@@ -456,11 +446,7 @@ impl StateMachine {
     }
 
     fn apply_override(&mut self, reason: TransitionReason, now: Instant) -> Option<Transition> {
-        let mode = match self.switch_mode {
-            SwitchMode::Normal => self.manual_mode,
-            set => set,
-        };
-        match (mode, self.state()) {
+        match (self.overrides.effective(), self.state()) {
             (SwitchMode::ForcedOpen, CircuitState::ForcedOpen)
             | (SwitchMode::Disabled, CircuitState::Disabled) => None,
             (SwitchMode::ForcedOpen, _) => Some(self.transition(Phase::ForcedOpen, reason, now)),
@@ -508,18 +494,7 @@ impl StateMachine {
         let (from, counts) = (self.state(), self.counts(now));
         self.phase = phase;
         self.generation += 1;
-        self.transitions += 1;
-        Transition {
-            breaker: self.name.clone(),
-            key: self.key.clone(),
-            number: self.transitions,
-            from,
-            to: self.state(),
-            reason,
-            counts,
-            open_for: None,
-            last_error: None,
-            shadow: false,
-        }
+        let to = self.state();
+        self.transitions.next(from, to, reason, counts)
     }
 }

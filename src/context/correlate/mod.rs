@@ -1,7 +1,6 @@
 mod builder;
 mod config;
 mod inbound_id;
-mod permit;
 
 use std::sync::Arc;
 
@@ -16,7 +15,6 @@ use crate::{
 use config::CorrelateConfig;
 
 pub use builder::CorrelateBuilder;
-pub use permit::CorrelatePermit;
 
 /// A guard that gives each inbound call its [`Context`]: accepts or generates its IDs, puts the context into the request's
 /// extensions, and adds the IDs to the response.
@@ -78,6 +76,14 @@ impl Correlate {
             head.headers.insert(name, request_id.header_value().clone());
         }
     }
+}
+
+/// The permit of [`Correlate`] for a call.
+#[doc(hidden)]
+#[derive(Debug)]
+pub struct CorrelatePermit {
+    context: Option<Context>,
+    respond_traceparent: bool,
 }
 
 impl Guard for Correlate {

@@ -1,11 +1,11 @@
 //! Request and correlation IDs, which tie together what is logged about a call, in one process or in many.
 
-use std::{error::Error, fmt};
+use std::fmt;
 
 use bytes::Bytes;
 use http::HeaderValue;
 
-use super::TraceId;
+use super::{InvalidCallId, TraceId};
 
 /// A request or correlation ID that is safe to log, to send and to echo: 1 to 128 characters of
 /// `A-Z a-z 0-9 . _ ~ + / = : @ -`.
@@ -108,23 +108,6 @@ impl fmt::Debug for CallId {
         f.debug_tuple("CallId").field(&self.as_str()).finish()
     }
 }
-
-/// The error of text that is not a [`CallId`]. Says what would be, and does not hold the text.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
-#[non_exhaustive]
-pub struct InvalidCallId;
-
-impl fmt::Display for InvalidCallId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(
-            f,
-            "an ID is 1 to {} characters of A-Z a-z 0-9 . _ ~ + / = : @ -",
-            CallId::MAX_LEN
-        )
-    }
-}
-
-impl Error for InvalidCallId {}
 
 fn is_valid_id(text: &[u8]) -> bool {
     (1..=CallId::MAX_LEN).contains(&text.len())

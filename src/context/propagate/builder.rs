@@ -18,6 +18,7 @@ pub struct PropagateBuilder {
     /// Not checked yet; None for the default.
     request_id_header: Option<String>,
     correlation_id_header: Option<String>,
+    priority_header: Option<String>,
     config: PropagateConfig,
 }
 
@@ -61,6 +62,21 @@ impl PropagateBuilder {
         self
     }
 
+    /// Sets the header that carries the [priority](crate::priority) of the call, if it has one. Where it has none, a header of that name
+    /// that was copied from another request is removed. Default: `x-request-priority`.
+    #[must_use]
+    pub fn priority_header(mut self, name: impl Into<String>) -> Self {
+        self.priority_header = Some(name.into());
+        self
+    }
+
+    /// Sets whether the [priority](crate::priority) of the call is sent on. Default: yes, if it has one.
+    #[must_use]
+    pub fn priority(mut self, send: bool) -> Self {
+        self.config.priority = send;
+        self
+    }
+
     /// Sets whether `baggage` is sent on. Default: no, since it may carry what third parties must not see.
     #[must_use]
     pub fn baggage(mut self, send: bool) -> Self {
@@ -85,11 +101,14 @@ impl PropagateBuilder {
             config.correlation_id_header =
                 parse_id_header("correlation_id_header", &name, formats)?;
         }
+        if let Some(name) = self.priority_header {
+            config.priority_header = parse_id_header("priority_header", &name, formats)?;
+        }
         Ok(Propagate(Arc::new(config)))
     }
 }
 
-/// Parses the name of a header that carries an ID, and neither the trace nor `baggage`.
+/// Parses the name of a header that carries an ID or the priority, and neither the trace nor `baggage`.
 fn parse_id_header(
     field: &'static str,
     name: &str,

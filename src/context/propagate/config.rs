@@ -2,7 +2,7 @@ use http::{HeaderName, Request};
 
 use super::RequestIdPolicy;
 use crate::{
-    context::{Baggage, Context, IdFormat, TraceFormat},
+    context::{Baggage, Context, IdFormat, PRIORITY_HEADER, Priority, TraceFormat},
     util::headers::{remove_rare_header, set_or_remove_header},
 };
 
@@ -17,6 +17,8 @@ pub(super) struct PropagateConfig {
     /// Removed before the trace is written: those of `trace_formats` that writing does not replace.
     pub(super) stale_headers: Vec<HeaderName>,
     pub(super) baggage: bool,
+    pub(super) priority_header: HeaderName,
+    pub(super) priority: bool,
 }
 
 impl Default for PropagateConfig {
@@ -29,6 +31,8 @@ impl Default for PropagateConfig {
             trace_formats: vec![TraceFormat::W3c],
             stale_headers: Vec::new(),
             baggage: false,
+            priority_header: PRIORITY_HEADER,
+            priority: true,
         }
     }
 }
@@ -42,12 +46,16 @@ impl PropagateConfig {
         };
         // A request of no call begins a trace with its own span, which nothing is the parent of.
         let Some(call) = call else {
-            return Context::new_root_with(self.id_format, true);
+            let root = Context::new_root_with(self.id_format, true);
+            inherit_priority(&root);
+            return root;
         };
-        call.child_request(match self.request_id_policy {
+        let child = call.child_request(match self.request_id_policy {
             RequestIdPolicy::Generate => Some(self.id_format.generate()),
             RequestIdPolicy::Reuse => None,
-        })
+        });
+        inherit_priority(&child);
+        child
     }
 
     pub(super) fn write_headers<B>(&self, context: &Context, request: &mut Request<B>) {
@@ -65,6 +73,10 @@ impl PropagateConfig {
         for format in &self.trace_formats {
             format.write(context.trace_context(), headers);
         }
+        // A copied header is what another caller has sent, whom nobody may have trusted.
+        let priority = context.priority().filter(|_| self.priority);
+        let priority = priority.map(Priority::to_header_value);
+        set_or_remove_header(headers, &self.priority_header, priority);
         // Where none is sent, a copied header is removed: third parties must not see it.
         let baggage = context.baggage().filter(|_| self.baggage);
         let baggage = baggage.and_then(|baggage| baggage.to_header_value());
@@ -72,9 +84,20 @@ impl PropagateConfig {
     }
 }
 
+/// Takes the priority that a prioritizer around the client has found, unless the context has another one.
+#[inline]
+fn inherit_priority(context: &Context) {
+    if let Some(current) = Priority::current()
+        && context.priority().is_none_or(|own| current.is_leveled(own))
+    {
+        context.set_priority(current);
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::context::PriorityClass;
 
     fn propagated(request: &Request<()>) -> Context {
         PropagateConfig::default().child_context(request)
@@ -96,6 +119,28 @@ mod tests {
         assert_eq!(parent(&request), Some(current.span_id()));
         request.extensions_mut().insert(own.clone());
         assert_eq!(parent(&request), Some(own.span_id()));
+    }
+
+    #[test]
+    fn priority_is_sent_on_and_a_copied_header_is_not() {
+        let sent = |config: &PropagateConfig, context: &Context| {
+            let copied = Request::builder().header(PRIORITY_HEADER, "critical");
+            let mut request = copied.body(()).expect("a request");
+            let child = context.run(|| config.child_context(&request));
+            config.write_headers(&child, &mut request);
+            let value = request.headers().get(PRIORITY_HEADER);
+            value.map(|value| value.to_str().expect("ASCII").to_owned())
+        };
+        let config = PropagateConfig::default();
+        let (none, low) = (Context::new_root(), Context::new_root());
+        low.set_priority(Priority::new(PriorityClass::Low).with_level(7));
+        assert_eq!(sent(&config, &none), None);
+        assert_eq!(sent(&config, &low).as_deref(), Some("low;level=7"));
+        let off = PropagateConfig {
+            priority: false,
+            ..config
+        };
+        assert_eq!(sent(&off, &low), None);
     }
 
     #[test]

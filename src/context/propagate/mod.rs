@@ -17,7 +17,8 @@ pub use builder::PropagateBuilder;
 pub use request_id_policy::RequestIdPolicy;
 
 /// A guard that sends a call's [`Context`] on: writes its IDs, its trace (`traceparent` and `tracestate`, or what
-/// [`trace_formats`](PropagateBuilder::trace_formats) says) and, by option, `baggage` into outgoing requests.
+/// [`trace_formats`](PropagateBuilder::trace_formats) says), its [priority](crate::priority) if it has one and, by option, `baggage` into
+/// outgoing requests.
 ///
 /// The context is that of the request's extensions, which the outgoing one then replaces; else the current one; else a
 /// new one, whose span has no parent. The current one is read in `Service::call`, so call a client inside of the scope:

@@ -1,4 +1,4 @@
-use crate::call::ConfigError;
+use crate::call::{ConfigError, check_range};
 
 /// Enough for all faults that a service with fifty routes has at the same time; half a MiB with messages of average
 /// length.
@@ -37,9 +37,5 @@ impl StoreLimits {
 
 /// Checks that a setting of an error tracker is in its range.
 pub(crate) fn check_limit(field: &'static str, value: usize) -> Result<(), ConfigError> {
-    if (1..=MAX_LIMIT).contains(&value) {
-        return Ok(());
-    }
-    let expected = format!("1 to {MAX_LIMIT}");
-    Err(ConfigError::new("error tracker", field, value, expected))
+    check_range("error tracker", field, value, 1..=MAX_LIMIT)
 }

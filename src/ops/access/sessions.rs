@@ -109,7 +109,7 @@ mod tests {
         assert_eq!(sessions.sessions.len(), 1);
     }
 
-    /// Whoever had the token of a viewer could log all operators out.
+    /// A holder of a viewer's token could log all operators out.
     #[test]
     fn session_of_an_operator_does_not_end_for_those_of_viewers() {
         let now = Instant::now();

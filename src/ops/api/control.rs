@@ -23,7 +23,6 @@ use crate::ops::{
 /// The seconds for which a guard is held where the operator says nothing: long enough to look, short enough to be forgotten.
 const DEFAULT_HOLD: u64 = 600;
 const MAX_HOLD: u64 = 24 * 3_600;
-const MAX_REASON: usize = 500;
 
 /// Answers `POST api/v1/guards/{kind}/{name}/control`.
 pub(super) async fn guard(
@@ -33,7 +32,7 @@ pub(super) async fn guard(
     body: Body,
 ) -> ApiResult<Json<Value>> {
     let members = body.json(&["action", "seconds", "reason"])?;
-    let reason = check_reason(members.required_text("reason")?)?;
+    let reason = members.reason()?;
     let word = members.required_text("action")?;
     let control = parse_control(word, members.number("seconds")?)?;
     let guard = (params.get("kind"), params.get("name"));
@@ -56,7 +55,7 @@ pub(super) async fn setting(
     body: Body,
 ) -> ApiResult<Json<Value>> {
     let members = body.json(&["setting", "value", "reason"])?;
-    let reason = check_reason(members.required_text("reason")?)?;
+    let reason = members.reason()?;
     let setting = members.required_text("setting")?;
     let value = members.required_number_or_null("value")?;
     let guard = (params.get("kind"), params.get("name"));
@@ -118,7 +117,7 @@ pub(super) async fn error(
 ) -> ApiResult<Json<Value>> {
     let members = body.json(&["status", "reason"])?;
     let status = members.required_text("status")?;
-    let reason = members.text("reason")?.map(check_reason).transpose()?;
+    let reason = members.optional_reason()?;
     let group = errors::find(&state.core, &params)?;
     let fingerprint = group.fingerprint();
     let errors = &state.core.errors;
@@ -151,16 +150,4 @@ pub(super) fn check_seconds(seconds: Option<u64>) -> ApiResult<u64> {
     }
     let detail = format!("seconds is {seconds}, must be 1 to {MAX_HOLD}");
     Err(Problem::invalid("seconds", detail))
-}
-
-pub(super) fn check_reason(reason: &str) -> ApiResult<&str> {
-    let reason = reason.trim();
-    if (1..=MAX_REASON).contains(&reason.len()) {
-        return Ok(reason);
-    }
-    let detail = format!(
-        "reason has {} bytes, must have 1 to {MAX_REASON}",
-        reason.len()
-    );
-    Err(Problem::invalid("reason", detail))
 }

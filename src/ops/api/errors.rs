@@ -33,6 +33,7 @@ pub(super) async fn list(State(state): State<ApiState>, uri: Uri) -> ApiResult<J
     let mut groups = state.core.errors.groups();
     groups.retain(|group| status.is_none_or(|status| group.status() == status));
     Ok(Json(page(
+        &state.core,
         groups,
         offset as usize,
         limit as usize,
@@ -45,7 +46,7 @@ pub(super) async fn detail(
     params: PathParams,
 ) -> ApiResult<Json<Value>> {
     let group = find(&state.core, &params)?;
-    Ok(Json(object(&group, SystemTime::now())))
+    Ok(Json(object(&state.core, &group, SystemTime::now())))
 }
 
 /// Returns the group that the path is about.
@@ -56,26 +57,32 @@ pub(super) fn find(core: &Core, params: &PathParams) -> ApiResult<ErrorGroup> {
 }
 
 /// Returns the groups of a frame.
-pub(in crate::ops) fn pushed(groups: Vec<ErrorGroup>, now: SystemTime) -> Value {
-    page(groups, 0, PUSHED, now)
+pub(in crate::ops) fn pushed(core: &Core, groups: Vec<ErrorGroup>, now: SystemTime) -> Value {
+    page(core, groups, 0, PUSHED, now)
 }
 
 /// Returns a page of groups, those that were seen last first.
-fn page(mut groups: Vec<ErrorGroup>, offset: usize, limit: usize, now: SystemTime) -> Value {
+fn page(
+    core: &Core,
+    mut groups: Vec<ErrorGroup>,
+    offset: usize,
+    limit: usize,
+    now: SystemTime,
+) -> Value {
     groups.sort_by_key(|group| std::cmp::Reverse(group.last_seen()));
     let page = groups.iter().skip(offset).take(limit);
-    let page: Vec<_> = page.map(|group| object(group, now)).collect();
+    let page: Vec<_> = page.map(|group| object(core, group, now)).collect();
     json!({"groups": page, "total": groups.len(), "truncated": offset + page.len() < groups.len()})
 }
 
-fn object(group: &ErrorGroup, now: SystemTime) -> Value {
+fn object(core: &Core, group: &ErrorGroup, now: SystemTime) -> Value {
     let message = redacted(group.message());
     json!({
         "fingerprint": group.fingerprint().to_string(), "kind": group.kind(), "message": message,
         "route": group.route(), "count": group.count(), "first_at": unix(group.first_seen()),
         "last_at": unix(group.last_seen()), "status": group.status().to_string(), "regressions": group.regressions(),
-        "is_new": is_news(group, now), "is_overflow": group.is_overflow(), "first": sample(group.first()),
-        "latest": sample(group.latest()),
+        "is_new": is_news(group, now), "is_overflow": group.is_overflow(), "first": sample(core, group.first()),
+        "latest": sample(core, group.latest()),
         "grouping": {
             "kind": group.kind(), "route": group.route(), "message": message, "last_cause": group.cause().map(redacted),
             "location": group.location(), "text": redacted(&group.grouping_key().to_string())
@@ -83,12 +90,13 @@ fn object(group: &ErrorGroup, now: SystemTime) -> Value {
     })
 }
 
-fn sample(sample: &ErrorSample) -> Value {
+fn sample(core: &Core, sample: &ErrorSample) -> Value {
     let record = sample.record();
     let causes: Vec<_> = record.causes().map(redacted).collect();
     json!({
         "at": unix(sample.timestamp()), "message": redacted(record.message()), "causes": causes,
         "outcome": record.outcome(), "service": record.service(), "location": record.location(),
-        "request_id": record.request_id(), "correlation_id": record.correlation_id(), "trace_id": record.trace_id()
+        "request_id": record.request_id(), "correlation_id": record.correlation_id(), "trace_id": record.trace_id(),
+        "trace_kept": core.keeps_trace(record.trace_id()),
     })
 }

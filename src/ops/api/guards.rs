@@ -9,7 +9,7 @@ use super::{ApiResult, Problem, path::PathParams, state::ApiState};
 use crate::{
     ops::{
         core::Core,
-        guards::{HoldAction, SeenTransition},
+        guards::{HoldAction, SeenTransition, state_text},
         redact::redacted,
         time::unix,
     },
@@ -103,8 +103,10 @@ fn settings(guard: &Snapshot) -> Vec<Value> {
 }
 
 fn transition(seen: &SeenTransition) -> Value {
+    let from = state_text(seen.from, seen.limits.map(|limits| limits.from));
+    let to = state_text(seen.to, seen.limits.map(|limits| limits.to));
     json!({
-        "at": unix(seen.at), "key": seen.key, "from": seen.from, "to": seen.to, "reason": seen.reason,
+        "at": unix(seen.at), "key": seen.key, "from": from, "to": to, "reason": seen.reason,
         "last_error": seen.last_error
     })
 }

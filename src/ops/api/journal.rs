@@ -5,20 +5,33 @@ use http::Uri;
 use serde_json::{Value, json};
 
 use super::{ApiResult, Problem, params::Params, state::ApiState};
-use crate::ops::journal::{Event, EventKind, Journal};
+use crate::ops::journal::{Event, EventKind, EventPage, Journal, PageStart};
 
 /// The events in the first frame of live push.
 const PUSHED: usize = 100;
 
 pub(super) async fn get(State(state): State<ApiState>, uri: Uri) -> ApiResult<Json<Value>> {
-    let params = Params::parse(&uri, &["after", "limit", "kind"])?;
-    let limit = params.number("limit", 1..=1_000, 200)? as usize;
-    let kind = params.text("kind").map(kind).transpose()?;
+    let params = Params::parse(&uri, &["after", "before", "limit", "kind"])?;
+    if params.text("after").is_some() && params.text("before").is_some() {
+        let detail = "before is given with after, must be one of them";
+        return Err(Problem::invalid("before", detail));
+    }
+    let from = match params.text("after") {
+        Some(_) => PageStart::After(params.number("after", 0..=u64::MAX, 0)?),
+        None => PageStart::Before(params.number("before", 0..=u64::MAX, u64::MAX)?),
+    };
+    let asked = EventPage {
+        from,
+        limit: params.number("limit", 1..=1_000, 200)? as usize,
+        kind: params.text("kind").map(kind).transpose()?,
+    };
     let journal = &state.core.journal;
-    let is_wanted = |event: &Event| kind.is_none_or(|kind| event.kind() == kind);
-    let events = match params.text("after") {
-        Some(_) => journal.after(params.number("after", 0..=u64::MAX, 0)?, limit, is_wanted),
-        None => journal.latest(limit, is_wanted),
+    let events = match journal.page(&asked) {
+        (events, true) => events,
+        (_, false) => {
+            let read = state.read(move |core| core.journal.page_with_file(&asked, &core.store));
+            read.await?
+        }
     };
     Ok(Json(page(journal, &events)))
 }
@@ -37,6 +50,6 @@ pub(in crate::ops) fn latest(journal: &Journal) -> Value {
 
 fn page(journal: &Journal, events: &[std::sync::Arc<Event>]) -> Value {
     let events: Vec<Value> = events.iter().map(|event| event.to_json()).collect();
-    let dropped = journal.dropped();
-    json!({"events": events, "dropped": dropped, "oldest": journal.oldest(), "last": journal.last()})
+    let (dropped, oldest) = (journal.dropped(), journal.oldest_kept());
+    json!({"events": events, "dropped": dropped, "oldest": oldest, "last": journal.last()})
 }

@@ -25,10 +25,12 @@ use tokio::{
 };
 
 use super::{ApiResult, Problem, params::Params, state::ApiState, status::greeting};
+#[cfg(feature = "ops-logs")]
+use crate::ops::logs::LogQuery;
 use crate::ops::{
     Access, Identity,
     core::Core,
-    push::{Channels, EVERY, Next, NoSeat, Seat, Viewer, unknown_channel},
+    push::{Channels, EVERY, Next, NoSeat, Seat, TAIL_PARAMS, Viewer, unknown_channel},
 };
 
 /// The longest message of a viewer.
@@ -126,20 +128,20 @@ pub(super) async fn events(
 }
 
 fn viewer(state: &ApiState, identity: &Identity, uri: &Uri) -> ApiResult<Viewer> {
-    let params = Params::parse(uri, &["channels", "every"])?;
+    let known = [&["channels", "every"], TAIL_PARAMS].concat();
+    let params = Params::parse(uri, &known)?;
     let channels = match params.text("channels") {
         Some(names) => {
             let parsed = Channels::parse(names.split(',').filter(|name| !name.is_empty()));
             parsed.map_err(|name| Problem::invalid("channels", unknown_channel(name)))?
         }
-        None => Channels::ALL,
+        None => Channels::DEFAULT,
     };
     let every = params.number("every", EVERY, DEFAULT_EVERY)?;
-    Ok(Viewer::new(
-        greeting(&state.core, identity),
-        channels,
-        every,
-    ))
+    let viewer = Viewer::new(greeting(&state.core, identity), channels, every);
+    #[cfg(feature = "ops-logs")]
+    let viewer = viewer.with_tail(LogQuery::parse(|name| params.text(name))?);
+    Ok(viewer)
 }
 
 impl From<NoSeat> for Problem {

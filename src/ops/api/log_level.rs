@@ -7,11 +7,7 @@ use serde_json::{Value, json};
 use tokio::time::Instant;
 
 use super::{
-    ApiResult, Problem,
-    control::{check_reason, check_seconds},
-    operator::Operator,
-    path::Body,
-    state::ApiState,
+    ApiResult, Problem, control::check_seconds, operator::Operator, path::Body, state::ApiState,
 };
 use crate::ops::{
     log_level::{self, TemporaryFilter},
@@ -33,7 +29,7 @@ pub(super) async fn post(
     body: Body,
 ) -> ApiResult<Json<Value>> {
     let members = body.json(&["filter", "seconds", "reason"])?;
-    let reason = check_reason(members.required_text("reason")?)?;
+    let reason = members.reason()?;
     let directives = check_directives(members.required_text("filter")?)?;
     let time = Duration::from_secs(check_seconds(members.number("seconds")?)?);
     let by = (by.name(), reason);

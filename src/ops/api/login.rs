@@ -1,7 +1,7 @@
 //! Sessions: they begin with a token or a link, and end with a logout.
 
 use axum::{extract::State, response::Response};
-use http::{HeaderMap, HeaderValue, Method, StatusCode, header, request::Parts};
+use http::{HeaderValue, Method, StatusCode, header, request::Parts};
 use tokio::time::Instant;
 
 use super::{ApiResult, page, params::Params, path::Body, problem::Problem, state::ApiState};
@@ -40,8 +40,9 @@ pub(super) async fn token(
 }
 
 /// Answers `POST logout`: ends the session.
-pub(super) async fn logout(State(state): State<ApiState>, headers: HeaderMap) -> Response {
-    see_console(state.access.end_session(&headers))
+pub(super) async fn logout(State(state): State<ApiState>, request: Parts) -> Response {
+    let head = (&request.headers, &request.uri);
+    see_console(state.access.end_session(head))
 }
 
 fn begin(state: &ApiState, identity: Identity, request: &Parts) -> ApiResult<Response> {

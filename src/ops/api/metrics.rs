@@ -2,14 +2,17 @@
 
 use axum::{Json, extract::State};
 use http::Uri;
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 use super::{ApiResult, Problem, params::Params, path::PathParams, state::ApiState};
 use crate::ops::{
-    recorder::FamilyInfo,
+    core::Core,
+    recorder::{ExposedValue, FamilyInfo},
     series::{Query, QueryError, QueryResult},
 };
 
+/// The examples in the detail of a histogram.
+const MAX_EXAMPLES: usize = 50;
 /// The lines of the detail of a metric.
 const DETAIL_LINES: usize = 200;
 
@@ -31,7 +34,35 @@ pub(super) async fn detail(
     let mut detail = family(found);
     let (query, last) = ask(&state, query).await?;
     detail["last_5m"] = result(&query, last);
+    detail["examples"] = examples(&state.core, name);
     Ok(Json(detail))
+}
+
+/// Returns the examples of a histogram: those whose traces are kept first, and of these the largest values.
+fn examples(core: &Core, name: &str) -> Value {
+    let families = core.recorder.exposed();
+    let series = families.iter().filter(|family| family.name() == name);
+    let mut found = Vec::new();
+    for series in series.flat_map(|family| family.series()) {
+        let ExposedValue::Histogram(histogram) = &series.value else {
+            continue;
+        };
+        for example in &histogram.exemplars {
+            let trace_id = example.trace_id.to_string();
+            let is_kept = core.keeps_trace(Some(&trace_id));
+            let labels = series.labels.iter();
+            let labels: Map<_, _> = labels
+                .map(|(name, value)| ((*name).to_owned(), (*value).into()))
+                .collect();
+            let object = json!({
+                "labels": labels, "value": example.value, "at": example.at, "trace_id": trace_id, "trace_kept": is_kept
+            });
+            found.push((is_kept, example.value, object));
+        }
+    }
+    found.sort_by(|(a_kept, a, _), (b_kept, b, _)| b_kept.cmp(a_kept).then(b.total_cmp(a)));
+    found.truncate(MAX_EXAMPLES);
+    found.into_iter().map(|(_, _, object)| object).collect()
 }
 
 pub(super) async fn query(State(state): State<ApiState>, uri: Uri) -> ApiResult<Json<Value>> {
@@ -45,7 +76,7 @@ pub(super) async fn query(State(state): State<ApiState>, uri: Uri) -> ApiResult<
 }
 
 async fn ask(state: &ApiState, query: Query) -> ApiResult<(Query, QueryResult)> {
-    let read = state.read(move |core| core.recorder.query(&query).map(|found| (query, found)));
+    let read = state.read(move |core| core.query(&query).map(|found| (query, found)));
     read.await?.map_err(problem)
 }
 

@@ -1,6 +1,8 @@
 //! The JSON API, version 1, with the page and live push. One file per resource; `openapi.json` describes them all.
 
+mod alerts;
 mod calls;
+mod channels;
 mod control;
 mod errors;
 mod gate;
@@ -10,6 +12,7 @@ mod journal;
 mod live;
 mod log_level;
 mod login;
+mod logs;
 mod metrics;
 mod operations;
 mod operator;
@@ -20,10 +23,20 @@ mod path;
 mod problem;
 mod routes;
 mod rows;
+mod rules;
 mod scrape;
 pub(super) mod sections;
+mod silences;
 mod state;
 mod status;
+mod telling;
+#[cfg(feature = "ops-logs")]
+mod trace_detail;
+#[cfg(feature = "ops-logs")]
+mod trace_span;
+#[cfg(feature = "ops-logs")]
+pub(super) mod traces;
+mod workflows;
 
 use std::sync::Arc;
 
@@ -51,6 +64,8 @@ pub(super) fn router<S: Clone + Send + Sync + 'static>(
     let state = ApiState::new(core, access);
     let add = |router: Router<ApiState>, (path, methods)| router.route(path, methods);
     let closed = resources().into_iter().chain(page::files());
+    #[cfg(feature = "ops-logs")]
+    let closed = closed.chain(traces::resources());
     closed
         .fold(Router::new(), add)
         .fallback(async || Problem::not_found("there is nothing at this address"))
@@ -87,14 +102,44 @@ fn resources() -> Vec<Route> {
             "/api/v1/errors/{fingerprint}",
             get(errors::detail).post(control::error),
         ),
+        ("/api/v1/alerts", get(alerts::list)),
+        ("/api/v1/alerts/{fingerprint}", get(alerts::detail)),
+        (
+            "/api/v1/alerts/{fingerprint}/acknowledge",
+            post(alerts::acknowledge),
+        ),
+        (
+            "/api/v1/alerts/{fingerprint}/resolve",
+            post(alerts::resolve),
+        ),
+        (
+            "/api/v1/silences",
+            get(silences::list).post(silences::create),
+        ),
+        ("/api/v1/silences/{id}/end", post(silences::end)),
+        ("/api/v1/rules", get(rules::list)),
         ("/api/v1/calls", get(calls::get)),
         ("/api/v1/metrics", get(metrics::families)),
         ("/api/v1/metrics/query", get(metrics::query)),
         ("/api/v1/metrics/{name}", get(metrics::detail)),
+        ("/api/v1/workflows", get(workflows::list)),
+        ("/api/v1/workflows/statistics", get(workflows::statistics)),
+        ("/api/v1/workflows/{id}", get(workflows::detail)),
         ("/api/v1/journal", get(journal::get)),
+        ("/api/v1/logs", get(logs::get)),
         (
             "/api/v1/log-level",
             get(log_level::get).post(log_level::post),
+        ),
+        ("/api/v1/channels", get(channels::list)),
+        ("/api/v1/channels/{name}/test", post(channels::test)),
+        (
+            "/api/v1/channels/{name}/deliveries",
+            get(channels::deliveries),
+        ),
+        (
+            "/api/v1/channels/{name}/deliveries/{id}/retry",
+            post(channels::retry),
         ),
         ("/api/v1/live", get(live::socket)),
         ("/api/v1/events", get(live::events)),
@@ -165,13 +210,21 @@ mod tests {
     async fn openapi_describes_all_routes_and_no_others() {
         let mut routes = resources();
         routes.push(("/login", login()));
+        #[cfg(feature = "ops-logs")]
+        routes.extend(traces::resources());
         let document: Value = serde_json::from_str(OPENAPI).expect("json");
         let paths = document["paths"].as_object().expect("paths");
-        let described = paths.iter().flat_map(|(path, item)| {
-            let item = item.as_object().expect("an object").keys();
-            let methods = item.filter(|key| *key != "parameters");
-            methods.map(move |method| format!("{method} {path}"))
-        });
+        // Those of other features.
+        let is_there =
+            |path: &str| cfg!(feature = "ops-logs") || !path.starts_with("/api/v1/traces");
+        let described = paths
+            .iter()
+            .filter(|(path, _)| is_there(path))
+            .flat_map(|(path, item)| {
+                let item = item.as_object().expect("an object").keys();
+                let methods = item.filter(|key| *key != "parameters");
+                methods.map(move |method| format!("{method} {path}"))
+            });
         assert_eq!(methods(routes).await, described.collect());
     }
 }

@@ -11,50 +11,9 @@ use super::{
     state::ApiState,
 };
 use crate::{
-    ops::{core::Core, series::Filter},
+    ops::{call_metrics::SOURCES, core::Core, series::Filter},
     protocol::Side,
 };
-
-/// A histogram of durations, and the labels that tell its routes apart.
-struct Names {
-    metric: &'static str,
-    side: Side,
-    method: &'static str,
-    route: &'static str,
-}
-
-const SOURCES: [Names; 5] = [
-    Names {
-        metric: "http_server_request_duration_seconds",
-        side: Side::Server,
-        method: "http_request_method",
-        route: "http_route",
-    },
-    Names {
-        metric: "rpc_server_call_duration_seconds",
-        side: Side::Server,
-        method: "rpc_system_name",
-        route: "rpc_method",
-    },
-    Names {
-        metric: "http_request_duration_seconds",
-        side: Side::Server,
-        method: "method",
-        route: "route",
-    },
-    Names {
-        metric: "http_client_request_duration_seconds",
-        side: Side::Client,
-        method: "http_request_method",
-        route: "server_address",
-    },
-    Names {
-        metric: "rpc_client_call_duration_seconds",
-        side: Side::Client,
-        method: "rpc_system_name",
-        route: "rpc_method",
-    },
-];
 
 pub(super) async fn get(State(state): State<ApiState>, uri: Uri) -> ApiResult<Json<Value>> {
     let range = Params::parse(&uri, &["range"])?.range()?;

@@ -84,7 +84,7 @@ pub(super) fn rows(recorder: &Recorder, source: &Source<'_>, range: HistoryRange
     let failed = ask(all().filter(source.failed.clone()), Aggregation::Count);
     let quantiles = [0.5, 0.95, 0.99].map(|q| ask(all(), Aggregation::Quantile(q)));
     // A process that has just started had all these calls in less time.
-    let seconds = whole.min(recorder.covered()).as_secs_f64().max(1.0);
+    let seconds = recorder.covered_of(whole).as_secs_f64().max(1.0);
     let trend = Query::new(source.metric).step(whole / TREND);
     let trend = ask(trend, Aggregation::Rate);
     let row = |labels: Labels, count: f64| {

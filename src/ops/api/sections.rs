@@ -7,10 +7,14 @@ use std::{
 
 use serde_json::Value;
 
-use super::{errors, guards, health, journal, overview, params::HistoryRange, routes, status};
+use super::{
+    alerts, errors, guards, health, journal, overview, params::HistoryRange, routes, status,
+    workflows,
+};
 use crate::{
     ops::{
         core::Core,
+        journal::EventKind,
         push::{Channel, Channels, Update, UpdateKind},
         time::unix,
     },
@@ -30,6 +34,9 @@ pub(in crate::ops) struct Sections {
     guards: Arc<str>,
     health: Arc<str>,
     errors: Arc<str>,
+    workflows: Arc<str>,
+    traces: Option<Arc<str>>,
+    alerts: Arc<str>,
 }
 
 /// Makes an update. `shown` is the number of the last event that viewers have.
@@ -55,17 +62,24 @@ pub(in crate::ops) fn update(
         routes,
         guards: json(&guards::guards(core, &snapshots, at)),
         health: json(&health::health(&snapshot)),
-        errors: json(&errors::pushed(groups, at)),
+        errors: json(&errors::pushed(core, groups, at)),
+        workflows: json(&workflows::pushed(&core.workflows)),
+        traces: traces(core),
+        alerts: json(&alerts::pushed(core)),
     };
     let mut events = match kind {
         UpdateKind::Change => core.journal.after(shown, usize::MAX, |_| true),
         UpdateKind::Tick => Vec::new(),
     };
+    let mut changed = sections.changed_since(before);
+    // Where a tick has come before it, the sections are the same, and not every viewer has got them.
+    for channel in events.iter().flat_map(|event| told_by(event.kind())) {
+        changed.insert(*channel);
+    }
     // Of more than a person can read, the latest. The others are in the journal.
     events.drain(..events.len().saturating_sub(MAX_EVENTS));
     let newest_event = events.last().map(|event| event.seq());
     let events: Vec<Value> = events.iter().map(|event| event.to_json()).collect();
-    let mut changed = sections.changed_since(before);
     if !events.is_empty() {
         changed.insert(Channel::Journal);
     }
@@ -79,8 +93,13 @@ pub(in crate::ops) fn update(
         guards: sections.guards.clone(),
         health: sections.health.clone(),
         errors: sections.errors.clone(),
+        workflows: sections.workflows.clone(),
+        traces: sections.traces.clone(),
+        alerts: sections.alerts.clone(),
         events: (!events.is_empty()).then(|| json(&Value::Array(events))),
         newest_event,
+        #[cfg(feature = "ops-logs")]
+        logs: None,
         changed,
         first: OnceLock::new(),
     };
@@ -98,12 +117,28 @@ impl Sections {
             (Channel::Guards, self.guards == before.guards),
             (Channel::Health, self.health == before.health),
             (Channel::Errors, self.errors == before.errors),
+            (Channel::Workflows, self.workflows == before.workflows),
+            (Channel::Traces, self.traces == before.traces),
+            (Channel::Alerts, self.alerts == before.alerts),
         ] {
             if !is_same {
                 changed.insert(channel);
             }
         }
         changed
+    }
+}
+
+/// Returns the sections that an event of the journal is about.
+const fn told_by(kind: EventKind) -> &'static [Channel] {
+    match kind {
+        EventKind::Guard => &[Channel::Guards],
+        EventKind::Health => &[Channel::Health],
+        EventKind::Error => &[Channel::Errors],
+        EventKind::Alert => &[Channel::Alerts],
+        // Of a guard, of a group of errors, or of an alert.
+        EventKind::Control => &[Channel::Guards, Channel::Errors, Channel::Alerts],
+        _ => &[],
     }
 }
 
@@ -115,6 +150,16 @@ pub(in crate::ops) fn overview(core: &Core, now: SystemTime) -> Arc<str> {
 /// Returns the latest events for a first frame.
 pub(in crate::ops) fn journal(core: &Core) -> Arc<str> {
     json(&journal::latest(&core.journal))
+}
+
+#[cfg(feature = "ops-logs")]
+fn traces(core: &Core) -> Option<Arc<str>> {
+    Some(json(&super::traces::pushed(core)))
+}
+
+#[cfg(not(feature = "ops-logs"))]
+fn traces(_: &Core) -> Option<Arc<str>> {
+    None
 }
 
 fn json(value: &Value) -> Arc<str> {

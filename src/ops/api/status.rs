@@ -5,11 +5,12 @@ use std::time::{Duration, SystemTime};
 use axum::{Extension, Json, extract::State};
 use serde_json::{Map, Value, json};
 
-use super::state::ApiState;
+use super::{alerts, state::ApiState};
+pub(super) use crate::ops::call_metrics::{CALLS, FAILED};
 use crate::{
     errors::{ErrorGroup, GroupStatus},
     ops::{
-        Identity, Role,
+        Identity, Role, call_metrics,
         core::Core,
         health::{ComponentSnapshot, HealthSnapshot, HealthStatus},
         push::Greeting,
@@ -17,6 +18,7 @@ use crate::{
         series::{Aggregation, Filter, Query},
         time::unix,
     },
+    protocol::Side,
     registry::{Snapshot, Stat},
     track::CallKind,
 };
@@ -29,14 +31,7 @@ pub(super) const NEWS: Duration = Duration::from_secs(15 * 60);
 const MAX_NEWS: usize = 2;
 /// The most things that need attention in one status.
 const MAX_ATTENTION: usize = 20;
-/// Names of the durations of served calls.
-const DURATIONS: [&str; 3] = [
-    "http_server_request_duration_seconds",
-    "rpc_server_call_duration_seconds",
-    "http_request_duration_seconds",
-];
 const IN_FLIGHT: [&str; 2] = ["http_server_active_requests", "active_connections"];
-pub(super) const CALLS: &str = "tower_keep_calls_total";
 
 pub(super) async fn get(
     State(state): State<ApiState>,
@@ -116,6 +111,7 @@ pub(in crate::ops) fn shared_members(
             "guards": guards.len(),
             "guards_not_closed": not_closed,
             "errors_open": open.count(),
+            "alerts_active": alerts::active(core),
             "health": health.components.len(),
             "health_not_healthy": not_healthy.count(),
         },
@@ -126,12 +122,30 @@ pub(in crate::ops) fn shared_members(
             "frames": core.hub.dropped(),
             "transitions": core.guards().dropped(),
             "error_groups": core.errors.evicted(),
+            "store": core.store_dropped(),
+            "workflows": core.workflows.look(|board| board.missed()),
+            "workflow_parts": core.workflows.dropped(),
+            "logs": dropped_logs(core),
+            "alerts": core.alerts.engine().dropped(),
         },
         "attention": attention(core, guards, groups, health, now),
     });
+    #[cfg(feature = "ops-logs")]
+    let value = super::traces::with_dropped(value, core);
     match value {
         Value::Object(members) => members,
         _ => Map::new(),
+    }
+}
+
+/// Returns how many events of the log were dropped.
+fn dropped_logs(core: &Core) -> u64 {
+    #[cfg(feature = "ops-logs")]
+    return core.logs.figures().1;
+    #[cfg(not(feature = "ops-logs"))]
+    {
+        let _ = core;
+        0
     }
 }
 
@@ -168,8 +182,7 @@ fn calls(core: &Core) -> Value {
 
 /// Returns a query of the durations of all calls that were served, of whatever protocol.
 pub(super) fn durations() -> Query {
-    let [first, others @ ..] = DURATIONS;
-    others.into_iter().fold(Query::new(first), Query::and)
+    call_metrics::durations(Side::Server)
 }
 
 /// Returns a query of the calls of servers in flight.
@@ -182,9 +195,6 @@ fn in_flight_now(recorder: &Recorder) -> Option<f64> {
     let second = Duration::from_secs(1);
     single(recorder, &in_flight().range(second).step(second))
 }
-
-/// The outcomes that are failures.
-pub(super) const FAILED: [&str; 5] = ["failure", "overload", "timed_out", "rejected", "panicked"];
 
 /// Returns the only number of a query that makes one point of one line.
 pub(super) fn single(recorder: &Recorder, query: &Query) -> Option<f64> {
@@ -251,7 +261,9 @@ fn attention(
             "since": unix(group.first_seen()), "until": null, "link": link
         })
     });
-    let mut all: Vec<Value> = guards.chain(components).chain(groups).chain(more).collect();
+    let alerts = alerts::attention(core).into_iter();
+    let all = alerts.chain(guards).chain(components).chain(groups);
+    let mut all: Vec<Value> = all.chain(more).collect();
     // Stable: what is critical first, in the order of above.
     all.sort_by_key(|each| each["severity"] != "critical");
     all.truncate(MAX_ATTENTION);

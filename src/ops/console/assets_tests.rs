@@ -241,7 +241,7 @@ fn gzipped(body: &[u8]) -> Option<usize> {
 }
 
 #[test]
-fn page_takes_60_kilobytes_gzipped_in_all() {
+fn page_takes_80_kilobytes_gzipped_in_all() {
     let mut bodies: Vec<Bytes> = files().assets.iter().map(Asset::body).collect();
     bodies.extend([index().body(), login().body()]);
     let sizes: Option<Vec<usize>> = bodies.iter().map(|body| gzipped(body)).collect();
@@ -251,7 +251,7 @@ fn page_takes_60_kilobytes_gzipped_in_all() {
     };
     let total: usize = sizes.iter().sum();
     println!("{total} bytes gzipped: {sizes:?}");
-    assert!(total <= 60_000, "{total} bytes: {sizes:?}");
+    assert!(total <= 80_000, "{total} bytes: {sizes:?}");
 }
 
 /// For a look at what is served: `CONSOLE_OUT=folder cargo test --lib --features ops -- --ignored served_files`, then

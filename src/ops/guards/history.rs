@@ -3,7 +3,10 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-use crate::{ops::redact::redacted, registry::GuardTransition};
+use crate::{
+    ops::redact::redacted,
+    registry::{GuardTransition, LimitChange},
+};
 
 /// The most guards with a history. One more takes the place of the one that was quiet for longest, which may be gone.
 const MAX_GUARDS: usize = 1_000;
@@ -29,12 +32,21 @@ pub(crate) struct SeenTransition {
     pub(crate) key: Option<Box<str>>,
     pub(crate) from: &'static str,
     pub(crate) to: &'static str,
+    /// The limits, if they have changed and not the state.
+    pub(crate) limits: Option<LimitChange>,
     pub(crate) reason: &'static str,
     pub(crate) last_error: Option<Box<str>>,
 }
 
 /// A state, and the share of the strip's time for which it lasted.
 pub(crate) type StateShare = (&'static str, f64);
+
+impl SeenTransition {
+    /// Returns whether the state of the guard has changed: not that of a key, nor a limit.
+    fn is_of_state(&self) -> bool {
+        self.key.is_none() && self.limits.is_none()
+    }
+}
 
 impl GuardHistory {
     pub(crate) fn record(&mut self, transition: &GuardTransition) {
@@ -53,6 +65,7 @@ impl GuardHistory {
             key: transition.key.as_ref().map(text),
             from: transition.from,
             to: transition.to,
+            limits: transition.limits,
             reason: transition.reason,
             last_error: last_error.map(|error| redacted(error.as_str()).into()),
         });
@@ -87,7 +100,7 @@ impl GuardHistory {
     pub(crate) fn since(&self, kind: &'static str, name: &str) -> Option<SystemTime> {
         let mut own = self
             .transitions(kind, name)
-            .filter(|seen| seen.key.is_none());
+            .filter(|seen| seen.is_of_state());
         own.next().map(|seen| seen.at)
     }
 
@@ -108,8 +121,7 @@ impl GuardHistory {
         }
         let (mut strip, mut end, mut present) = (Vec::new(), now, state);
         for seen in self.transitions(kind, name) {
-            // States of keys are not those of the guard.
-            if seen.key.is_some() {
+            if !seen.is_of_state() {
                 continue;
             }
             let at = seen.at.clamp(begin, end);
@@ -198,9 +210,19 @@ mod tests {
         history.record(&GuardTransition {
             at: at(60),
             key: Some("a key".into()),
+            ..own.clone()
+        });
+        let limits = Some(LimitChange { from: 20, to: 10 });
+        history.record(&GuardTransition {
+            at: at(70),
+            limits,
             ..own
         });
         assert_eq!(history.since(KIND, "since"), Some(at(50)));
+        let seen: Vec<_> = history.transitions(KIND, "since").collect();
+        assert_eq!((seen.len(), seen[0].limits), (3, limits));
+        let strip = history.strip(KIND, "since", "open", at(0), at(100));
+        assert_eq!(strip, [("closed", 0.5), ("open", 0.5)]);
     }
 
     #[tokio::test]

@@ -3,9 +3,11 @@
 mod history;
 mod hold;
 mod holds;
+mod state_text;
 
 pub(super) use self::{
     history::{GuardHistory, SeenTransition},
     hold::{Hold, HoldEnd},
     holds::{HoldAction, Holds},
+    state_text::state_text,
 };

@@ -1,15 +1,18 @@
 use std::{fmt, future::Future, pin::Pin, sync::Arc, time::Duration};
 
 use http::{Request, Response};
+use tokio::net::TcpStream;
 use tower_service::Service;
 
 use super::{
     CheckOutput, CheckResult, breaker_check, component_config::ComponentConfig, http_get,
-    runtime_lag, service_check, tcp_connect, trigger::Trigger,
+    runtime_lag, trigger::Trigger,
 };
 use crate::{
     breaker::CircuitBreaker,
     call::{BoxError, ConfigError, Label},
+    guard::Oneshot,
+    ops::store::Trouble,
 };
 
 /// Default: 30 s, which costs the component next to nothing, and is what most monitors do.
@@ -122,7 +125,7 @@ impl Check {
         Req: Clone + Send + Sync + 'static,
     {
         Check::new(name, move || {
-            let call = service_check::call(service.clone(), request.clone());
+            let call = Oneshot::new(service.clone(), request.clone());
             async { call.await.map(drop) }
         })
     }
@@ -158,7 +161,7 @@ impl Check {
         ResBody: 'static,
     {
         let check = move || {
-            let call = service_check::call(client.clone(), request.clone());
+            let call = Oneshot::new(client.clone(), request.clone());
             async {
                 call.await
                     .map(|response| http_get::judge(response.status()))
@@ -215,7 +218,12 @@ impl Check {
     /// ```
     pub fn tcp(name: impl Into<Label>, address: impl Into<String>) -> Self {
         let address: Arc<str> = address.into().into();
-        Check::new(name, move || tcp_connect::connect(address.clone())).kind("tcp")
+        let check = move || {
+            let address = address.clone();
+            // The first address of the host that accepts is enough.
+            async move { TcpStream::connect(&*address).await.map(drop) }
+        };
+        Check::new(name, check).kind("tcp")
     }
 
     /// Creates a check of a circuit breaker, under its name: closed is healthy, half-open degraded, open unhealthy. It runs
@@ -240,6 +248,21 @@ impl Check {
         });
         check.trigger = Some(trigger);
         check.kind("circuit_breaker").interval(LOCAL_INTERVAL)
+    }
+
+    /// Creates the check of the store of the operations side, which runs when its trouble changes. Not critical: the service works
+    /// without it.
+    pub(in crate::ops) fn store(trouble: Trouble) -> Self {
+        let changed = Trigger::Text(trouble.watch());
+        let mut check = Check::new("ops_store", move || {
+            let result = match trouble.reason() {
+                Some(reason) => CheckResult::degraded(format!("kept in memory only: {reason}")),
+                None => CheckResult::healthy(),
+            };
+            async { result }
+        });
+        check.trigger = Some(changed);
+        check.kind("store").interval(LOCAL_INTERVAL)
     }
 
     /// Creates a check of how late the runtime wakes its tasks: degraded above `limit`, unhealthy above ten times that.

@@ -160,17 +160,15 @@ mod probe_text;
 mod probes;
 mod recent_durations;
 mod report;
-mod rfc3339;
+pub(in crate::ops) mod rfc3339;
 mod run;
 mod run_signal;
 mod runner;
 mod runtime_lag;
 mod schedule;
-mod service_check;
 mod shared;
 mod snapshot;
 mod status;
-mod tcp_connect;
 mod text_document;
 mod trigger;
 

@@ -9,7 +9,7 @@ const END: u64 = 253_402_300_800;
 const DAY: u64 = 86_400;
 
 /// Returns a time as `2026-01-17T03:36:48Z`; `None` if a clock that is wrong gave one before 1970 or after 9999.
-pub(super) fn rfc3339(time: SystemTime) -> Option<String> {
+pub(in crate::ops) fn rfc3339(time: SystemTime) -> Option<String> {
     let since = time.duration_since(SystemTime::UNIX_EPOCH).ok()?.as_secs();
     if since >= END {
         return None;

@@ -73,6 +73,12 @@ impl Event {
         self
     }
 
+    /// Adds all data, that of an earlier process.
+    #[cfg(feature = "ops-sqlite")]
+    pub(super) fn with_data(self, data: Map<String, Value>) -> Self {
+        Event { data, ..self }
+    }
+
     /// Returns the number in the journal, from 1; 0 before it is recorded.
     pub fn seq(&self) -> u64 {
         self.seq

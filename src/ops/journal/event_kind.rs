@@ -10,26 +10,32 @@ pub enum EventKind {
     Health,
     /// An error group is new, or has regressed.
     Error,
+    /// An alert fires, or no longer does.
+    Alert,
     /// An operator changed something.
     Control,
     /// The filter of the log was changed.
     LogLevel,
     /// A login, or several that have failed.
     Login,
+    /// A workflow was lost.
+    Workflow,
     /// The application recorded it.
     Custom,
 }
 
 impl EventKind {
     /// All kinds.
-    pub const ALL: [EventKind; 8] = [
+    pub const ALL: [EventKind; 10] = [
         EventKind::Lifecycle,
         EventKind::Guard,
         EventKind::Health,
         EventKind::Error,
+        EventKind::Alert,
         EventKind::Control,
         EventKind::LogLevel,
         EventKind::Login,
+        EventKind::Workflow,
         EventKind::Custom,
     ];
 
@@ -40,9 +46,11 @@ impl EventKind {
             EventKind::Guard => "guard",
             EventKind::Health => "health",
             EventKind::Error => "error",
+            EventKind::Alert => "alert",
             EventKind::Control => "control",
             EventKind::LogLevel => "log_level",
             EventKind::Login => "login",
+            EventKind::Workflow => "workflow",
             EventKind::Custom => "custom",
         }
     }

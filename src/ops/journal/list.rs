@@ -1,7 +1,10 @@
 use std::{
     collections::VecDeque,
     fmt,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
     time::SystemTime,
 };
 
@@ -19,6 +22,10 @@ pub struct Journal(Arc<Shared>);
 struct Shared {
     max: usize,
     events: Mutex<Events>,
+    /// The number of the last event that is in a file: it is not lost when it is dropped here.
+    written: AtomicU64,
+    /// The number of the first event in the file; 0 if there is none.
+    first_written: AtomicU64,
     /// The number of the last event.
     last: watch::Sender<u64>,
 }
@@ -30,19 +37,22 @@ struct Events {
     kept: VecDeque<Arc<Event>>,
     /// All since the first of them.
     latest: VecDeque<Arc<Event>>,
+    dropped: u64,
 }
 
 impl Events {
-    fn push(&mut self, event: Event, max: usize) {
-        if self.latest.len() == max
-            && let Some(oldest) = self.latest.pop_front()
+    /// Adds an event. What is dropped for it is lost if its number is above `written`.
+    fn push(&mut self, event: Event, max: usize, written: u64) {
+        let mut dropped = (self.latest.len() >= max).then(|| self.latest.pop_front());
+        if let Some(Some(oldest)) = &mut dropped
             && matches!(oldest.kind(), EventKind::Control | EventKind::LogLevel)
         {
-            if self.kept.len() >= max / EVENTS_PER_KEPT {
-                self.kept.pop_front();
-            }
-            self.kept.push_back(oldest);
+            self.kept.push_back(oldest.clone());
+            let is_full = self.kept.len() > max / EVENTS_PER_KEPT;
+            dropped = is_full.then(|| self.kept.pop_front());
         }
+        let lost = dropped.flatten().filter(|event| event.seq > written);
+        self.dropped += u64::from(lost.is_some());
         self.latest.push_back(Arc::new(event));
     }
 
@@ -50,10 +60,6 @@ impl Events {
         let after = |events: &VecDeque<Arc<Event>>| events.partition_point(|each| each.seq <= seq);
         let (kept, latest) = (after(&self.kept), after(&self.latest));
         self.kept.range(kept..).chain(self.latest.range(latest..))
-    }
-
-    fn len(&self) -> usize {
-        self.kept.len() + self.latest.len()
     }
 }
 
@@ -69,6 +75,8 @@ impl Journal {
         Journal(Arc::new(Shared {
             max: max_events.max(1),
             events: Mutex::default(),
+            written: AtomicU64::new(0),
+            first_written: AtomicU64::new(0),
             last: watch::Sender::new(0),
         }))
     }
@@ -83,7 +91,8 @@ impl Journal {
         let mut events = self.lock();
         let seq = *self.0.last.borrow() + 1;
         (event.seq, event.at) = (seq, at);
-        events.push(event, self.0.max);
+        let written = self.0.written.load(Ordering::Relaxed);
+        events.push(event, self.0.max, written);
         // Under the lock, so that numbers come in order. It wakes tasks and runs nothing of theirs.
         self.0.last.send_replace(seq);
         seq
@@ -138,16 +147,59 @@ impl Journal {
         *self.0.last.borrow()
     }
 
-    /// Returns how many events were dropped to make room for others.
+    /// Returns how many events were dropped to make room for others, and are in no file.
     pub fn dropped(&self) -> u64 {
-        let events = self.lock();
-        *self.0.last.borrow() - events.len() as u64
+        self.lock().dropped
     }
 
     /// Returns the number from which on all events are there.
     pub(in crate::ops) fn oldest(&self) -> u64 {
         let events = self.lock();
         *self.0.last.borrow() - events.latest.len() as u64 + 1
+    }
+
+    /// Returns the number from which on all events are there, or in the file.
+    pub(in crate::ops) fn oldest_kept(&self) -> u64 {
+        match self.0.first_written.load(Ordering::Relaxed) {
+            0 => self.oldest(),
+            first => first.min(self.oldest()),
+        }
+    }
+
+    /// Returns up to `limit` of the latest events with a lower number for which the filter holds, the oldest of them first.
+    pub(in crate::ops) fn before(
+        &self,
+        seq: u64,
+        limit: usize,
+        filter: impl Fn(&Event) -> bool,
+    ) -> Vec<Arc<Event>> {
+        self.latest(limit, |event| event.seq < seq && filter(event))
+    }
+
+    /// Goes on after the events of an earlier process, which are in the order of their numbers, or after a number. For a journal
+    /// that is new.
+    #[cfg(feature = "ops-sqlite")]
+    pub(super) fn go_on(&self, earlier: Vec<Event>, last: u64) {
+        let mut events = self.lock();
+        events.latest = earlier.into_iter().map(Arc::new).collect();
+        self.0.last.send_replace(last);
+    }
+
+    /// Learns which events are in the file: the numbers of the first and of the last one.
+    #[cfg(feature = "ops-sqlite")]
+    pub(super) fn set_written(&self, first: u64, last: u64) {
+        self.0.written.store(last, Ordering::Relaxed);
+        self.0.first_written.store(first, Ordering::Relaxed);
+    }
+
+    #[cfg(feature = "ops-sqlite")]
+    pub(super) fn written(&self) -> u64 {
+        self.0.written.load(Ordering::Relaxed)
+    }
+
+    #[cfg(feature = "ops-sqlite")]
+    pub(super) fn first_written(&self) -> u64 {
+        self.0.first_written.load(Ordering::Relaxed)
     }
 
     /// Subscribes to all later events.

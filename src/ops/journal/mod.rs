@@ -7,6 +7,9 @@
 //! Everything is bounded: the number of events (the oldest are dropped, and counted) and the length of each text. What operators
 //! did stays longer than the rest, since an outage, or whoever can cause errors, fills the list.
 //!
+//! With the feature `ops-sqlite` and a file, events are written to it as well, and a journal goes on where the one of the process
+//! before ended. Then only events that could not be written before they were dropped are counted as such.
+//!
 //! # Clones
 //!
 //! Clones of a [`Journal`] share the events.
@@ -28,8 +31,12 @@ mod event;
 mod event_kind;
 mod events;
 mod list;
+mod page;
+#[cfg(feature = "ops-sqlite")]
+mod record_file;
 mod severity;
 
+pub(in crate::ops) use self::page::{EventPage, PageStart};
 pub use self::{
     event::Event, event_kind::EventKind, events::JournalEvents, list::Journal, severity::Severity,
 };

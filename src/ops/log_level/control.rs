@@ -22,6 +22,7 @@ pub(crate) fn end(core: &Core, now: Instant) {
     let (severity, text, change) = match ended {
         None => return,
         Some(Ok(change)) => {
+            core.follow_log_filter(None);
             let text = format!("{} again: the time of the change is over", change.after);
             (Severity::Info, text, Some(change))
         }
@@ -43,6 +44,7 @@ pub(crate) fn set(
 ) -> Option<Result<u64, BoxError>> {
     let set = core.log_filter().as_mut()?.set(directives, time, now);
     Some(set.map(|change| {
+        core.follow_log_filter(Some(&change.after));
         let seconds = time.as_secs();
         let text = format!("{} for {seconds} s: {reason}", change.after);
         let event = log_level_event(Severity::Warning, text, Some(change))

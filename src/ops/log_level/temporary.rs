@@ -2,7 +2,7 @@ use std::{fmt, time::Duration};
 
 use tokio::time::Instant;
 
-use super::{LogFilter, LogLevelChange};
+use super::LogFilter;
 use crate::{
     call::{BoxError, catch_hook},
     util::text::truncate,
@@ -16,6 +16,13 @@ pub(crate) struct TemporaryFilter {
     filter: Box<dyn LogFilter>,
     /// While it is changed.
     change: Option<Change>,
+}
+
+/// The directives of the log filter before a change and after it.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct LogLevelChange {
+    pub(crate) before: String,
+    pub(crate) after: String,
 }
 
 /// The directives before the first change, and the end of the last one.

@@ -5,16 +5,24 @@ pub(crate) enum Channel {
     Guards,
     Health,
     Errors,
+    Alerts,
     Journal,
+    Workflows,
+    Logs,
+    Traces,
 }
 
 impl Channel {
-    pub(crate) const ALL: [Channel; 5] = [
+    pub(crate) const ALL: [Channel; 9] = [
         Channel::Metrics,
         Channel::Guards,
         Channel::Health,
         Channel::Errors,
+        Channel::Alerts,
         Channel::Journal,
+        Channel::Workflows,
+        Channel::Logs,
+        Channel::Traces,
     ];
 
     pub(crate) const fn as_str(self) -> &'static str {
@@ -23,7 +31,11 @@ impl Channel {
             Channel::Guards => "guards",
             Channel::Health => "health",
             Channel::Errors => "errors",
+            Channel::Alerts => "alerts",
             Channel::Journal => "journal",
+            Channel::Workflows => "workflows",
+            Channel::Logs => "logs",
+            Channel::Traces => "traces",
         }
     }
 
@@ -35,11 +47,13 @@ impl Channel {
 
 /// A set of channels.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Channels(u8);
+pub(crate) struct Channels(u16);
 
 impl Channels {
     pub(crate) const NONE: Channels = Channels(0);
     pub(crate) const ALL: Channels = Channels((1 << Channel::ALL.len()) - 1);
+    /// The channels of a viewer that asks for none: all but what most do not look at.
+    pub(crate) const DEFAULT: Channels = Channels(Channels::ALL.0 & !(1 << Channel::Logs as u16));
 
     /// Parses names with commas in between.
     ///
@@ -55,15 +69,15 @@ impl Channels {
     }
 
     pub(crate) fn insert(&mut self, channel: Channel) {
-        self.0 |= 1 << channel as u8;
+        self.0 |= 1 << channel as u16;
     }
 
     pub(super) fn remove(&mut self, channel: Channel) {
-        self.0 &= !(1 << channel as u8);
+        self.0 &= !(1 << channel as u16);
     }
 
     pub(crate) fn contains(self, channel: Channel) -> bool {
-        self.0 & (1 << channel as u8) != 0
+        self.0 & (1 << channel as u16) != 0
     }
 
     pub(super) fn without(self, other: Channels) -> Channels {

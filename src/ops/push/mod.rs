@@ -14,5 +14,5 @@ pub(super) use self::{
     channel::{Channel, Channels},
     hub::{Hub, Next, NoSeat, Seat},
     update::{FirstParts, Update, UpdateKind},
-    viewer::{EVERY, Greeting, Viewer, unknown_channel},
+    viewer::{EVERY, Greeting, TAIL_PARAMS, Viewer, unknown_channel},
 };

@@ -26,10 +26,17 @@ pub(crate) struct Update {
     pub(crate) guards: Arc<str>,
     pub(crate) health: Arc<str>,
     pub(crate) errors: Arc<str>,
+    pub(crate) workflows: Arc<str>,
+    /// The latest traces, where they are kept.
+    pub(crate) traces: Option<Arc<str>>,
+    pub(crate) alerts: Arc<str>,
     /// The events since the update before, as a list; of a change.
     pub(crate) events: Option<Arc<str>>,
     /// The number of the last of these events.
     pub(crate) newest_event: Option<u64>,
+    /// The latest records of the log; of a tick.
+    #[cfg(feature = "ops-logs")]
+    pub(crate) logs: Option<crate::ops::logs::TailChunk>,
     /// The sections that differ from the update before.
     pub(crate) changed: Channels,
     /// The parts that only a first frame has, made when the first viewer needs it.
@@ -53,7 +60,10 @@ impl Update {
             Channel::Guards => Some(("guards", &self.guards)),
             Channel::Health => Some(("health", &self.health)),
             Channel::Errors => Some(("errors", &self.errors)),
-            Channel::Journal => None,
+            Channel::Journal | Channel::Logs => None,
+            Channel::Workflows => Some(("workflows", &self.workflows)),
+            Channel::Traces => Some(("traces", self.traces.as_deref()?)),
+            Channel::Alerts => Some(("alerts", &self.alerts)),
         }
     }
 }
@@ -77,8 +87,13 @@ pub(super) mod tests {
             guards: text("g"),
             health: text("h"),
             errors: text("e"),
+            workflows: text("w"),
+            traces: None,
+            alerts: text("a"),
             events: (kind == UpdateKind::Change).then(|| format!("[{seq}]").into()),
             newest_event: (kind == UpdateKind::Change).then_some(seq),
+            #[cfg(feature = "ops-logs")]
+            logs: None,
             changed: set,
             first: OnceLock::from(FirstParts {
                 overview: "\"o\"".into(),

@@ -1,4 +1,4 @@
-use crate::ops::series::{BUCKETS, bucket_of};
+use crate::util::log_linear::{BUCKETS, bucket_of};
 
 /// The upper bounds of the exposed buckets of a histogram, and where they lie among the log-linear buckets.
 #[derive(Debug)]

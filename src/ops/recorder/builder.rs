@@ -1,6 +1,6 @@
 use super::{Recorder, bounds::Bounds, bucket_table::BucketTable, limits::Limits};
 use crate::{
-    call::{ConfigError, InstallError},
+    call::{ConfigError, InstallError, check_range},
     track::{DURATION_BUCKETS, SIZE_BUCKETS, STREAM_DURATION_BUCKETS},
 };
 
@@ -125,12 +125,16 @@ impl RecorderBuilder {
             history_series,
             history_histograms,
         } = self.limits;
-        check("max_series", series, 1, MAX_SERIES)?;
-        check("max_series_per_family", series_per_family, 1, MAX_SERIES)?;
-        check("max_labels", labels, 1, MAX_LABELS)?;
-        check("max_label_value", label_value, 8, MAX_LABEL_VALUE)?;
-        check("history_series", history_series, 0, MAX_SERIES)?;
-        check("history_histograms", history_histograms, 0, MAX_SERIES)?;
+        for (field, value, allowed) in [
+            ("max_series", series, 1..=MAX_SERIES),
+            ("max_series_per_family", series_per_family, 1..=MAX_SERIES),
+            ("max_labels", labels, 1..=MAX_LABELS),
+            ("max_label_value", label_value, 8..=MAX_LABEL_VALUE),
+            ("history_series", history_series, 0..=MAX_SERIES),
+            ("history_histograms", history_histograms, 0..=MAX_SERIES),
+        ] {
+            check_range("recorder", field, value, allowed)?;
+        }
         for (metric, bounds) in &self.buckets {
             check_buckets(metric, bounds)?;
         }
@@ -147,18 +151,6 @@ impl RecorderBuilder {
         let recorder = self.build()?;
         recorder.install()?;
         Ok(recorder)
-    }
-}
-
-fn check(field: &'static str, value: usize, min: usize, max: usize) -> Result<(), ConfigError> {
-    match (min..=max).contains(&value) {
-        true => Ok(()),
-        false => Err(ConfigError::new(
-            "recorder",
-            field,
-            value,
-            format!("{min} to {max}"),
-        )),
     }
 }
 

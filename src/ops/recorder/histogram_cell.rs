@@ -13,8 +13,12 @@ use super::{
     pulse::Pulse,
 };
 use crate::{
-    ops::series::{BUCKETS, BUCKETS_PER_OCTAVE, Histogram, OCTAVES, bucket_of},
-    util::{shards::shard_count, thread_slot::thread_slot},
+    ops::series::Histogram,
+    util::{
+        log_linear::{BUCKETS, BUCKETS_PER_OCTAVE, OCTAVES, bucket_of},
+        shards::shard_count,
+        thread_slot::thread_slot,
+    },
 };
 
 /// The values of a histogram: log-linear buckets, of which the exact counts of the exposed bounds follow.

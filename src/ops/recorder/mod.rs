@@ -87,6 +87,7 @@ mod bucket_table;
 mod builder;
 mod counter_cell;
 mod exemplars;
+mod exposed;
 mod facade;
 mod fanout;
 mod format;
@@ -106,6 +107,8 @@ mod recorder;
 mod registry;
 mod render;
 mod series;
+#[cfg(feature = "ops-sqlite")]
+mod series_ref;
 mod shared;
 mod text;
 mod ticker;
@@ -113,8 +116,11 @@ mod tracked;
 mod value;
 
 pub use builder::RecorderBuilder;
+pub use exposed::{ExposedExemplar, ExposedFamily, ExposedHistogram, ExposedSeries, ExposedValue};
 pub use fanout::Fanout;
 pub use format::Format;
 pub use metrics_facade::Metrics;
 pub use recorder::Recorder;
+#[cfg(feature = "ops-sqlite")]
+pub(in crate::ops) use series_ref::SeriesRef;
 pub use value::{FamilyInfo, SeriesSnapshot, Value};

@@ -5,7 +5,7 @@ use std::{
 };
 
 use super::{
-    FamilyInfo, Fanout, Format, Metrics, RecorderBuilder, SeriesSnapshot, Value,
+    ExposedFamily, FamilyInfo, Fanout, Format, Metrics, RecorderBuilder, SeriesSnapshot, Value,
     bucket_table::BucketTable, limits::Limits, render::render, series::Series, shared::Shared,
 };
 use crate::call::InstallError;
@@ -131,6 +131,17 @@ impl Recorder {
         std::time::Duration::from_secs(self.0.ticker().covered())
     }
 
+    /// Returns the time of a range for which a query of one point may find something. Longer ones than an hour are answered by
+    /// minutes, of which an earlier process may have seen some.
+    pub(in crate::ops) fn covered_of(&self, range: std::time::Duration) -> std::time::Duration {
+        const HOUR: std::time::Duration = std::time::Duration::from_secs(3_600);
+        let covered = match range > HOUR {
+            true => std::time::Duration::from_secs(self.0.ticker().covered_in_minutes()),
+            false => self.covered(),
+        };
+        range.min(covered)
+    }
+
     /// Returns the number of histograms that have no history, since too many others have one.
     pub(in crate::ops) fn histograms_without_history(&self) -> usize {
         self.0.ticker().histograms_without_history()
@@ -243,6 +254,25 @@ impl Recorder {
             }));
         }
         all
+    }
+
+    /// Returns all families with what is exposed of them, ascending by name: the values of a [`render`](Self::render), for exporters
+    /// of other formats.
+    ///
+    /// ```
+    /// use tower_keep::ops::recorder::{ExposedValue, Recorder};
+    ///
+    /// let recorder = Recorder::new();
+    /// recorder.metrics().increment("orders_total", 2, &[("shop", "eu")]);
+    /// let families = recorder.exposed();
+    /// let orders = families.iter().find(|family| family.name() == "orders_total");
+    /// let orders = orders.and_then(|family| family.series().next()).expect("it was recorded");
+    /// assert_eq!(orders.labels, [("shop", "eu")]);
+    /// assert_eq!(orders.value, ExposedValue::Counter(2));
+    /// ```
+    pub fn exposed(&self) -> Vec<ExposedFamily> {
+        let families = self.0.rendered_families().into_iter();
+        families.map(ExposedFamily::new).collect()
     }
 
     /// Returns the bytes that series, values and histories take, roughly.

@@ -158,6 +158,19 @@ impl Shared {
         families.collect()
     }
 
+    /// Returns all series with their names.
+    #[cfg(feature = "ops-sqlite")]
+    pub(super) fn all_series(&self) -> Vec<(Arc<str>, Arc<Series>)> {
+        let registry = read(&self.registry);
+        let families = registry.families().iter();
+        let of_family = |(name, family): (&Arc<str>, &Family)| {
+            let series: Vec<_> = family.series.values().cloned().collect();
+            let name = name.clone();
+            series.into_iter().map(move |series| (name.clone(), series))
+        };
+        families.flat_map(of_family).collect()
+    }
+
     /// Returns the kind of a family and its series, ascending by labels.
     pub(super) fn family(&self, name: &str) -> Option<(SeriesKind, Vec<Arc<Series>>)> {
         let registry = read(&self.registry);

@@ -26,6 +26,8 @@ pub(super) struct Ticker {
     ticks: u32,
     first: Option<u64>,
     last: Option<u64>,
+    /// The first second that an earlier process has seen, of which some series know.
+    restored: Option<u64>,
 }
 
 /// The series that compete for histories: counters and gauges, or histograms.
@@ -33,6 +35,12 @@ pub(super) struct Ticker {
 struct Group {
     tracked: Vec<Arc<Series>>,
     waiting: Vec<Waiting>,
+    /// True if a series has got a history since somebody asked.
+    #[cfg_attr(
+        not(feature = "ops-sqlite"),
+        allow(dead_code, reason = "asked by what keeps history in a file")
+    )]
+    has_fresh: bool,
 }
 
 /// A series without a history.
@@ -53,6 +61,34 @@ impl Ticker {
     pub(super) fn covered(&self) -> u64 {
         let covered = self.last.zip(self.first);
         covered.map_or(0, |(last, first)| last - first + 1)
+    }
+
+    /// Returns the seconds up to the last tick of which a query of minutes may find something: also those that an earlier process has
+    /// seen.
+    pub(super) fn covered_in_minutes(&self) -> u64 {
+        let first = self.restored.or(self.first);
+        let covered = self.last.zip(first);
+        covered
+            .map_or(0, |(last, first)| (last + 1).saturating_sub(first))
+            .max(self.covered())
+    }
+
+    /// Learns of a second that an earlier process has seen.
+    #[cfg(feature = "ops-sqlite")]
+    pub(super) fn restored(&mut self, second: u64) {
+        self.restored = Some(self.restored.map_or(second, |first| first.min(second)));
+    }
+
+    /// Returns the seconds of the first and of the last tick.
+    #[cfg(feature = "ops-sqlite")]
+    pub(super) fn ticked(&self) -> Option<(u64, u64)> {
+        self.first.zip(self.last)
+    }
+
+    /// Returns whether a series has got a history since the last call.
+    #[cfg(feature = "ops-sqlite")]
+    pub(super) fn take_has_fresh(&mut self) -> bool {
+        std::mem::take(&mut self.numbers.has_fresh) | std::mem::take(&mut self.histograms.has_fresh)
     }
 
     /// Returns the number of histograms without a history.
@@ -99,7 +135,7 @@ impl Ticker {
 impl Ticker {
     /// Forgets all history.
     fn forget(&mut self) {
-        (self.first, self.last) = (None, None);
+        (self.first, self.last, self.restored) = (None, None, None);
         for series in self.numbers.tracked.iter().chain(&self.histograms.tracked) {
             if let Some(tracked) = &mut *series.tracked_mut() {
                 tracked.forget();
@@ -115,6 +151,7 @@ impl Group {
             let last = Last::nothing(series.cell.kind());
             *series.tracked_mut() = Some(Box::new(Tracked::new(last)));
             self.tracked.push(series);
+            self.has_fresh = true;
             return;
         }
         // The latest first: of series that came together none has shown more traffic than another.
@@ -124,6 +161,7 @@ impl Group {
         };
         let last = Last::nothing(series.cell.kind());
         *series.tracked_mut() = Some(Box::new(Tracked::new(last)));
+        self.has_fresh = true;
         let series = std::mem::replace(&mut self.tracked[other], series);
         *series.tracked_mut() = None;
         let last = position(&series.cell);
@@ -156,6 +194,7 @@ impl Group {
             let (old, new) = (&mut self.tracked[old], &mut self.waiting[new]);
             *old.tracked_mut() = None;
             *new.series.tracked_mut() = Some(Box::new(Tracked::new(Last::of(&new.series.cell))));
+            self.has_fresh = true;
             std::mem::swap(old, &mut new.series);
             new.last = position(&new.series.cell);
         }

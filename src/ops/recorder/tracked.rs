@@ -1,4 +1,6 @@
 use super::series::Cell;
+#[cfg(feature = "ops-sqlite")]
+use crate::ops::series::OldPoint;
 use crate::ops::series::{
     Added, GaugePoint, Histogram, PackedHistogram, SeriesHistory, SeriesKind, TieredRing,
 };
@@ -13,6 +15,12 @@ pub(super) struct Tracked {
     last: Last,
     /// The events since the history was last compared with other series.
     traffic: u64,
+    /// True until somebody has looked for what an earlier process knew.
+    #[cfg_attr(
+        not(feature = "ops-sqlite"),
+        allow(dead_code, reason = "asked by what keeps history in a file")
+    )]
+    is_fresh: bool,
 }
 
 /// The value that a series had when it was last looked at.
@@ -62,7 +70,20 @@ impl Tracked {
             history,
             last,
             traffic: 0,
+            is_fresh: true,
         }
+    }
+
+    /// Returns whether nobody has looked yet for what an earlier process knew. Somebody does now.
+    #[cfg(feature = "ops-sqlite")]
+    pub(super) fn take_is_fresh(&mut self) -> bool {
+        std::mem::take(&mut self.is_fresh)
+    }
+
+    /// Adds minutes that an earlier process knew, ascending.
+    #[cfg(feature = "ops-sqlite")]
+    pub(super) fn restore(&mut self, points: Vec<OldPoint>) {
+        self.history.restore(points);
     }
 
     pub(super) fn history(&self) -> &SeriesHistory {

@@ -59,7 +59,7 @@ pub enum Aggregation {
 
 impl Aggregation {
     /// The texts that are allowed.
-    pub(super) const EXPECTED: &'static str = "sum, avg, min, max, rate, count, p50, p95, p99, another percentile such as p99.9, or quantile(0.95)";
+    pub(in crate::ops) const EXPECTED: &'static str = "sum, avg, min, max, rate, count, p50, p95, p99, another percentile such as p99.9, or quantile(0.95)";
 
     /// Returns the aggregation of a text, such as `rate`, `p95` or `quantile(0.95)`.
     ///

@@ -33,6 +33,46 @@ pub fn evaluate<'a>(
     series: impl IntoIterator<Item = SeriesView<'a>>,
 ) -> Result<QueryResult, QueryError> {
     query.check()?;
+    evaluate_in(query, kind, &Steps::of(query, now), series)
+}
+
+/// Evaluates a query on old points, which reach further back. The query was checked.
+#[cfg(feature = "ops-sqlite")]
+pub(in crate::ops) fn evaluate_old<'a>(
+    query: &Query,
+    kind: SeriesKind,
+    now: u64,
+    series: impl IntoIterator<Item = SeriesView<'a>>,
+) -> Result<QueryResult, QueryError> {
+    evaluate_in(query, kind, &Steps::of_old(query, now), series)
+}
+
+/// Returns the points that a query needs: of minutes or of hours, and the Unix times from which and up to which.
+#[cfg(feature = "ops-sqlite")]
+pub(in crate::ops) fn old_points_of(query: &Query, now: u64) -> (OldTier, std::ops::Range<u64>) {
+    let steps = Steps::of_old(query, now);
+    let tier = match steps.tier {
+        3 => OldTier::Hours,
+        _ => OldTier::Minutes,
+    };
+    let (start, end) = steps.seconds();
+    (tier, start..end)
+}
+
+/// A resolution of old points.
+#[cfg(feature = "ops-sqlite")]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::ops) enum OldTier {
+    Minutes,
+    Hours,
+}
+
+fn evaluate_in<'a>(
+    query: &Query,
+    kind: SeriesKind,
+    steps: &Steps,
+    series: impl IntoIterator<Item = SeriesView<'a>>,
+) -> Result<QueryResult, QueryError> {
     let aggregation = query.aggregation().unwrap_or(Aggregation::default_of(kind));
     if !aggregation.fits(kind) {
         let expected = match kind {
@@ -41,7 +81,6 @@ pub fn evaluate<'a>(
         };
         return Err(QueryError::new("agg", aggregation, expected));
     }
-    let steps = Steps::of(query, now);
     let mut groups = BTreeMap::<Vec<(&str, &str)>, Vec<&SeriesHistory>>::new();
     let (mut is_full, mut without_history) = (false, 0);
     for view in series {
@@ -72,7 +111,7 @@ pub fn evaluate<'a>(
             .into_iter()
             .map(|(name, value)| (name.to_owned(), value.to_owned()))
             .collect(),
-        points: line(&members, kind, aggregation, &steps, &mut merged),
+        points: line(&members, kind, aggregation, steps, &mut merged),
     });
     Ok(QueryResult {
         series: lines.collect(),

@@ -24,13 +24,14 @@ enum Condition {
     IsNot(String),
     OneOf(Vec<String>),
     StartsWith(String),
+    StartsNotWith(String),
     /// The outcome that all labels show is a failure; whatever the label of the filter is.
     Failed(Side),
 }
 
 impl Filter {
     /// The texts that are allowed.
-    pub(super) const EXPECTED: &'static str = "label=value, label!=value, label=one|other or label=prefix*, with \\ before a |, * or \\ of the value";
+    pub(in crate::ops) const EXPECTED: &'static str = "label=value, label!=value, label=one|other, label=prefix* or label!=prefix*, with \\ before a |, * or \\ of the value";
 
     /// Creates a filter of series whose label has the value.
     pub fn is(label: impl Into<String>, value: impl Into<String>) -> Self {
@@ -94,9 +95,15 @@ impl Filter {
             (false, true, 1) => Condition::StartsWith(values.remove(0)),
             (false, false, _) => Condition::OneOf(values),
             (true, false, 1) => Condition::IsNot(values.remove(0)),
+            (true, true, 1) => Condition::StartsNotWith(values.remove(0)),
             _ => return None,
         };
         Some(Filter::new(label, condition))
+    }
+
+    /// Returns the name of the label.
+    pub(in crate::ops) fn label(&self) -> &str {
+        &self.label
     }
 
     /// Returns whether a series with these labels passes.
@@ -107,6 +114,7 @@ impl Filter {
             Condition::IsNot(other) => value != other,
             Condition::OneOf(values) => values.iter().any(|one| one == value),
             Condition::StartsWith(prefix) => value.starts_with(prefix.as_str()),
+            Condition::StartsNotWith(prefix) => !value.starts_with(prefix.as_str()),
             Condition::Failed(side) => has_failed(*side, labels),
         }
     }
@@ -169,11 +177,14 @@ mod tests {
             ("a=b|c", Some(Filter::one_of("a", ["b", "c"]))),
             ("a=b|", Some(Filter::one_of("a", ["b", ""]))),
             ("a=b*", Some(Filter::starts_with("a", "b"))),
+            (
+                "a!=b*",
+                Some(Filter::new("a", Condition::StartsNotWith("b".to_owned()))),
+            ),
             (r"a=\*\|\\", Some(Filter::is("a", r"*|\"))),
             ("a", None),
             ("=b", None),
             ("!=b", None),
-            ("a!=b*", None),
             ("a!=b|c", None),
             ("a=b|c*", None),
             ("a=b*c", None),

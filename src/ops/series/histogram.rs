@@ -1,7 +1,5 @@
-use super::{
-    buckets::{bucket_of, middle_of},
-    rank::{rank_of, value_of_rank},
-};
+use super::rank::{rank_of, value_of_rank};
+use crate::util::log_linear::{bucket_of, middle_of};
 
 /// Counts of values in log-linear buckets, 32 per power of two: a snapshot that can be merged and subtracted.
 ///

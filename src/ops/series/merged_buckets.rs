@@ -1,10 +1,7 @@
 use std::ops::Range;
 
-use super::{
-    PackedHistogram,
-    buckets::{BUCKETS, middle_of},
-    rank::rank_of,
-};
+use super::{PackedHistogram, rank::rank_of};
+use crate::util::log_linear::{BUCKETS, middle_of};
 
 /// All buckets, to merge many histograms into without moving any.
 #[derive(Debug)]

@@ -38,7 +38,8 @@
 //! ```
 
 mod aggregation;
-mod buckets;
+#[cfg(feature = "ops-sqlite")]
+mod block;
 mod evaluate;
 #[cfg(test)]
 mod evaluate_tests;
@@ -60,11 +61,19 @@ mod steps;
 mod tiered_ring;
 
 pub use aggregation::{Aggregation, SeriesKind};
-pub(crate) use buckets::{BUCKETS, BUCKETS_PER_OCTAVE, OCTAVES, bucket_of};
+#[cfg(all(test, feature = "ops-sqlite"))]
+pub(in crate::ops) use block::PointValue;
+#[cfg(feature = "ops-sqlite")]
+pub(in crate::ops) use block::{OldPoint, pack_block, pack_value, unpack_block, unpack_value};
+#[cfg(feature = "ops-sqlite")]
+pub(in crate::ops) use evaluate::{OldTier, evaluate_old, old_points_of};
 pub use evaluate::{SeriesView, evaluate};
 pub use filter::Filter;
 pub use histogram::Histogram;
 pub use packed::PackedHistogram;
+#[cfg(feature = "ops-sqlite")]
+pub(in crate::ops) use packed::{pop_checked as pop_number, push as push_number};
+pub(in crate::ops) use parse::duration as duration_of;
 pub use point::{Added, GaugePoint, Point};
 pub use query::Query;
 pub use query_error::QueryError;

@@ -5,6 +5,8 @@ use super::{
     point::Point,
     rank::{rank_of, value_of_rank},
 };
+#[cfg(any(test, feature = "ops-sqlite"))]
+use crate::util::log_linear::BUCKETS;
 
 /// The bits of a byte that carry a part of a number; the eighth says that another byte follows.
 const PART_BITS: u32 = 7;
@@ -63,6 +65,45 @@ impl PackedHistogram {
         })
     }
 
+    /// Appends what [`from_bytes`](Self::from_bytes) reads.
+    #[cfg(feature = "ops-sqlite")]
+    pub(super) fn to_bytes(&self, bytes: &mut Vec<u8>) {
+        push(bytes, self.bytes.len() as u64);
+        if !self.bytes.is_empty() {
+            bytes.extend_from_slice(&self.bytes);
+            bytes.extend_from_slice(&self.sum.to_le_bytes());
+        }
+    }
+
+    /// Takes a histogram off the front of bytes that come from outside: none if they are not one.
+    #[cfg(feature = "ops-sqlite")]
+    pub(super) fn from_bytes(bytes: &mut &[u8]) -> Option<Self> {
+        let length = usize::try_from(pop_checked(bytes)?).ok()?;
+        if length == 0 {
+            return Some(PackedHistogram::default());
+        }
+        let (mut packed, rest) = bytes.split_at_checked(length)?;
+        let (sum, rest) = rest.split_first_chunk()?;
+        *bytes = rest;
+        pop_checked(&mut packed)?;
+        let mut buckets: Vec<(u16, u64)> = Vec::new();
+        while !packed.is_empty() {
+            let (distance, count) = (pop_checked(&mut packed)?, pop_checked(&mut packed)?);
+            let before = buckets.last().map_or(0, |(index, _)| u64::from(*index));
+            let index = before.checked_add(distance)?;
+            // The first may have the index 0; the others have one each.
+            let is_next = buckets.is_empty() || distance > 0;
+            if !is_next || index >= BUCKETS as u64 || count == 0 {
+                return None;
+            }
+            buckets.push((index as u16, count));
+        }
+        let sum = f64::from_le_bytes(*sum);
+        Some(PackedHistogram::new(&Histogram::from_buckets(
+            buckets, sum, 0,
+        )))
+    }
+
     /// Returns the number of values, without a look at the buckets.
     pub(super) fn count(&self) -> u64 {
         pop(&mut &self.bytes[..])
@@ -91,7 +132,8 @@ impl Point for PackedHistogram {
     }
 }
 
-fn push(bytes: &mut Vec<u8>, mut number: u64) {
+/// Appends a number in parts of seven bits.
+pub(in crate::ops) fn push(bytes: &mut Vec<u8>, mut number: u64) {
     while number >= u64::from(MORE) {
         bytes.push(number as u8 | MORE);
         number >>= PART_BITS;
@@ -114,12 +156,27 @@ fn pop(bytes: &mut &[u8]) -> u64 {
     number
 }
 
+/// Takes a number off the front of bytes that come from outside: none if there is none.
+#[cfg(feature = "ops-sqlite")]
+pub(in crate::ops) fn pop_checked(bytes: &mut &[u8]) -> Option<u64> {
+    let mut number: u64 = 0;
+    for part in 0..=u64::BITS / PART_BITS {
+        let (first, rest) = bytes.split_first()?;
+        *bytes = rest;
+        let bits = u64::from(first & !MORE);
+        number |= bits.checked_shl(part * PART_BITS)?;
+        if first & MORE == 0 {
+            return Some(number);
+        }
+    }
+    None
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::{collection::btree_map, prelude::*};
 
     use super::*;
-    use crate::ops::series::buckets::BUCKETS;
 
     #[test]
     fn packed_histogram_without_values_has_no_bytes() {

@@ -94,7 +94,8 @@ fn parsed<T>(
     value.ok_or_else(|| QueryError::new(field, format_args!("{text:?}"), expected))
 }
 
-fn duration(text: &str) -> Option<Duration> {
+/// Returns the duration of a text: seconds, or a number with a unit.
+pub(in crate::ops) fn duration(text: &str) -> Option<Duration> {
     let (number, unit) = match text.char_indices().next_back()? {
         (at, 's') => (&text[..at], 1),
         (at, 'm') => (&text[..at], 60),
@@ -161,7 +162,11 @@ mod tests {
                 "",
                 r#"step is "", must be seconds, or a number with s, m, h or d, such as 5m"#,
             ),
-            ("step", "2d", "step is 172800, must be 1 to 86400 seconds"),
+            (
+                "step",
+                "91d",
+                "step is 7862400, must be 1 to 7776000 seconds",
+            ),
             (
                 "end",
                 "now",

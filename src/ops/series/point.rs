@@ -72,6 +72,14 @@ impl GaugePoint {
     }
 }
 
+#[cfg(feature = "ops-sqlite")]
+impl GaugePoint {
+    /// Creates a point of these values.
+    pub(super) fn of(last: f64, min: f64, max: f64) -> Self {
+        GaugePoint { last, min, max }
+    }
+}
+
 impl Point for GaugePoint {
     fn merge(&mut self, later: &Self) {
         self.last = later.last;

@@ -4,8 +4,8 @@ use super::{Aggregation, Filter, QueryError};
 
 /// The range of a query that names none.
 const DEFAULT_RANGE: u64 = 300;
-/// The time that the coarsest ring spans.
-const MAX_RANGE: u64 = 24 * 3_600;
+/// The time for which a file of the store keeps points of an hour.
+const MAX_RANGE: u64 = 90 * 24 * 3_600;
 /// More than a screen has pixels across.
 const MAX_STEPS: u64 = 1_500;
 /// The number of steps that a chart needs.
@@ -18,7 +18,9 @@ pub(super) const MAX_BY: usize = 8;
 const MAX_NAME: usize = 256;
 const MAX_MORE: usize = 8;
 /// The steps in seconds that are chosen where a query names none.
-const ROUND_STEPS: [u64; 9] = [1, 2, 5, 10, 20, 30, 60, 120, 300];
+const ROUND_STEPS: [u64; 15] = [
+    1, 2, 5, 10, 20, 30, 60, 120, 300, 600, 1_800, 3_600, 7_200, 21_600, 43_200,
+];
 
 /// A question about series: which, over which time, in which steps, and what number.
 ///
@@ -91,14 +93,14 @@ impl Query {
         self
     }
 
-    /// Sets the time until the end, in whole seconds: 1 s to 24 h. Default: 5 min.
+    /// Sets the time until the end, in whole seconds: 1 s to 90 days, of which 24 h are in memory. Default: 5 min.
     pub fn range(mut self, range: Duration) -> Self {
         self.range = range.as_secs();
         self
     }
 
     /// Sets the time of one point, in whole seconds, at least 1 s and at least a 1,500th of the range. As long as the range, it
-    /// makes one point of it. Default: 1 s to 5 min, so that there are at most 300 points.
+    /// makes one point of it. Default: 1 s to 12 h, so that there are at most 300 points.
     pub fn step(mut self, step: Duration) -> Self {
         self.step = Some(step.as_secs());
         self
@@ -144,7 +146,7 @@ impl Query {
             .map(String::as_str)
     }
 
-    pub(super) fn filters(&self) -> &[Filter] {
+    pub(in crate::ops) fn filters(&self) -> &[Filter] {
         &self.filters
     }
 
@@ -152,11 +154,11 @@ impl Query {
         &self.by
     }
 
-    pub(super) fn range_seconds(&self) -> u64 {
+    pub(in crate::ops) fn range_seconds(&self) -> u64 {
         self.range
     }
 
-    pub(super) fn end_second(&self) -> Option<u64> {
+    pub(in crate::ops) fn end_second(&self) -> Option<u64> {
         self.end
     }
 
@@ -165,7 +167,7 @@ impl Query {
     }
 
     /// Returns the seconds of a step: the one asked for, or one that makes a good number of points.
-    pub(super) fn step_seconds(&self) -> u64 {
+    pub(in crate::ops) fn step_seconds(&self) -> u64 {
         self.step.unwrap_or_else(|| {
             let least = self.range.div_ceil(DEFAULT_STEPS);
             ROUND_STEPS
@@ -242,19 +244,19 @@ mod tests {
         assert_eq!(error(query().limit(501)), "limit is 501, must be 1 to 500");
         assert_eq!(
             error(query().range(seconds(0))),
-            "range is 0, must be 1 to 86400 seconds"
+            "range is 0, must be 1 to 7776000 seconds"
         );
         assert_eq!(
-            error(query().range(seconds(86_401))),
-            "range is 86401, must be 1 to 86400 seconds"
+            error(query().range(seconds(7_776_001))),
+            "range is 7776001, must be 1 to 7776000 seconds"
         );
         assert_eq!(
             error(query().step(seconds(0))),
-            "step is 0, must be 1 to 86400 seconds"
+            "step is 0, must be 1 to 7776000 seconds"
         );
         assert_eq!(
             error(query().range(seconds(3_000)).step(seconds(1))),
-            "step is 1, must be 2 to 86400 seconds"
+            "step is 1, must be 2 to 7776000 seconds"
         );
         assert_eq!(
             error(query().by(["a"; 9])),
@@ -272,8 +274,8 @@ mod tests {
         );
         let allowed = query()
             .limit(500)
-            .range(seconds(86_400))
-            .step(seconds(58))
+            .range(seconds(7_776_000))
+            .step(seconds(5_184))
             .by(["a"; 8]);
         assert_eq!(allowed.check(), Ok(()));
     }
@@ -282,8 +284,8 @@ mod tests {
     fn step_makes_at_most_300_points() {
         let step = |range| Query::new("load").range(seconds(range)).step_seconds();
         assert_eq!(
-            [1, 300, 301, 600, 3_600, 86_400].map(step),
-            [1, 1, 2, 2, 20, 300]
+            [1, 300, 301, 600, 3_600, 86_400, 604_800, 7_776_000].map(step),
+            [1, 1, 2, 2, 20, 300, 3_600, 43_200]
         );
     }
 }

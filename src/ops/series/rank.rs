@@ -1,6 +1,6 @@
 //! Quantiles of counted values.
 
-use super::buckets::middle_of;
+use crate::util::log_linear::middle_of;
 
 /// Returns the rank, from 1, of the value that a fraction `q` of `count` values does not exceed.
 pub(super) fn rank_of(q: f64, count: u64) -> u64 {

@@ -1,9 +1,15 @@
+#[cfg(feature = "ops-sqlite")]
+use super::block::{OldPoint, PointValue};
 use super::{
     aggregation::SeriesKind,
     packed::PackedHistogram,
     point::{Added, GaugePoint},
     tiered_ring::TieredRing,
 };
+
+/// The place of minutes in [`TIERS`](super::TIERS).
+#[cfg(feature = "ops-sqlite")]
+const MINUTES: usize = 2;
 
 /// The latest points of one series, by its kind.
 #[derive(Clone, Debug)]
@@ -34,6 +40,79 @@ impl SeriesHistory {
         }
     }
 
+    /// Creates the history of old points: of minutes and of hours, ascending. Those of another kind are left out.
+    #[cfg(feature = "ops-sqlite")]
+    pub(in crate::ops) fn of_old(
+        kind: SeriesKind,
+        minutes: impl IntoIterator<Item = OldPoint>,
+        hours: impl IntoIterator<Item = OldPoint>,
+    ) -> Self {
+        let (minutes, hours) = (minutes.into_iter(), hours.into_iter());
+        match kind {
+            SeriesKind::Counter => SeriesHistory::Counter(TieredRing::of_old(
+                minutes.filter_map(OldPoint::into_counter),
+                hours.filter_map(OldPoint::into_counter),
+            )),
+            SeriesKind::Gauge => SeriesHistory::Gauge(TieredRing::of_old(
+                minutes.filter_map(OldPoint::into_gauge),
+                hours.filter_map(OldPoint::into_gauge),
+            )),
+            SeriesKind::Histogram => SeriesHistory::Histogram(TieredRing::of_old(
+                minutes.filter_map(OldPoint::into_histogram),
+                hours.filter_map(OldPoint::into_histogram),
+            )),
+        }
+    }
+
+    /// Returns the minutes from one on, that of now included.
+    #[cfg(feature = "ops-sqlite")]
+    pub(in crate::ops) fn minutes_from(&self, from: u64) -> Vec<OldPoint> {
+        match self {
+            SeriesHistory::Counter(ring) => old(ring.minutes_from(from), PointValue::Counter),
+            SeriesHistory::Gauge(ring) => old(ring.minutes_from(from), PointValue::Gauge),
+            SeriesHistory::Histogram(ring) => old(ring.minutes_from(from), PointValue::Histogram),
+        }
+    }
+
+    /// Returns one minute, if it has a point.
+    #[cfg(feature = "ops-sqlite")]
+    pub(in crate::ops) fn minute(&self, minute: u64) -> Option<OldPoint> {
+        let (value, seconds) = match self {
+            SeriesHistory::Counter(ring) => {
+                let (point, seconds) = ring.point(MINUTES, minute)?;
+                (PointValue::Counter(point.into_owned()), seconds)
+            }
+            SeriesHistory::Gauge(ring) => {
+                let (point, seconds) = ring.point(MINUTES, minute)?;
+                (PointValue::Gauge(point.into_owned()), seconds)
+            }
+            SeriesHistory::Histogram(ring) => {
+                let (point, seconds) = ring.point(MINUTES, minute)?;
+                (PointValue::Histogram(point.into_owned()), seconds)
+            }
+        };
+        Some(OldPoint {
+            span: minute,
+            value,
+            seconds,
+        })
+    }
+
+    /// Adds minutes that an earlier process has seen, ascending.
+    #[cfg(feature = "ops-sqlite")]
+    pub(in crate::ops) fn restore(&mut self, minutes: Vec<OldPoint>) {
+        let minutes = minutes.into_iter();
+        match self {
+            SeriesHistory::Counter(ring) => {
+                ring.restore(minutes.filter_map(OldPoint::into_counter))
+            }
+            SeriesHistory::Gauge(ring) => ring.restore(minutes.filter_map(OldPoint::into_gauge)),
+            SeriesHistory::Histogram(ring) => {
+                ring.restore(minutes.filter_map(OldPoint::into_histogram));
+            }
+        }
+    }
+
     /// Returns the kind of the series.
     pub fn kind(&self) -> SeriesKind {
         match self {
@@ -51,6 +130,19 @@ impl SeriesHistory {
             SeriesHistory::Histogram(ring) => ring.heap_bytes(),
         }
     }
+}
+
+#[cfg(feature = "ops-sqlite")]
+fn old<T>(
+    points: impl Iterator<Item = (u64, T, u32)>,
+    value: impl Fn(T) -> PointValue,
+) -> Vec<OldPoint> {
+    let point = |(span, point, seconds)| OldPoint {
+        span,
+        value: value(point),
+        seconds,
+    };
+    points.map(point).collect()
 }
 
 #[cfg(test)]

@@ -1,4 +1,11 @@
-use super::{Query, tiered_ring::TIERS};
+use super::{
+    Query,
+    tiered_ring::{RESOLUTIONS, TIERS},
+};
+
+/// The seconds that the tiers of [`RESOLUTIONS`] reach back in old points: minutes for a week, then hours.
+#[cfg(feature = "ops-sqlite")]
+const OLD_REACH: [u64; 4] = [0, 0, 7 * 86_400, u64::MAX];
 
 /// The steps of a query and the tier that has their points.
 #[derive(Debug, PartialEq)]
@@ -8,22 +15,33 @@ pub(super) struct Steps {
     /// The seconds of a step; a multiple of the resolution.
     pub(super) length: u64,
     count: u64,
-    /// The place in [`TIERS`].
+    /// The place in [`RESOLUTIONS`].
     pub(super) tier: usize,
 }
 
 impl Steps {
+    /// Returns the steps of a query of what is in memory.
     pub(super) fn of(query: &Query, now: u64) -> Self {
+        let reach = TIERS.map(|(resolution, points)| resolution * points as u64);
+        Steps::of_tiers(query, now, &reach)
+    }
+
+    /// Returns the steps of a query of old points.
+    #[cfg(feature = "ops-sqlite")]
+    pub(super) fn of_old(query: &Query, now: u64) -> Self {
+        Steps::of_tiers(query, now, &OLD_REACH)
+    }
+
+    /// Returns the steps of a query of tiers that reach so many seconds back.
+    fn of_tiers(query: &Query, now: u64, reach: &[u64]) -> Self {
         let end = query.end_second().unwrap_or(now).min(now);
         let range = query.range_seconds();
         let first = (end + 1).saturating_sub(range);
         // The finest tier that still has the first second.
-        let reaches = |(resolution, points): (u64, usize)| now < first + resolution * points as u64;
-        let finest = TIERS
-            .iter()
-            .position(|tier| reaches(*tier))
-            .unwrap_or(TIERS.len() - 1);
-        let resolution = TIERS[finest].0;
+        let reaches = |reach: &u64| now < first.saturating_add(*reach);
+        let last = reach.len() - 1;
+        let finest = reach.iter().position(reaches).unwrap_or(last);
+        let resolution = RESOLUTIONS[finest];
         let length = query.step_seconds().next_multiple_of(resolution);
         let count = range.div_ceil(length);
         if count == 1 {
@@ -37,8 +55,8 @@ impl Steps {
             };
         }
         // The coarsest tier whose points make up a step: fewest to merge.
-        let fits = |tier: &usize| length.is_multiple_of(TIERS[*tier].0);
-        let tier = (finest..TIERS.len()).rev().find(fits).unwrap_or(finest);
+        let fits = |tier: &usize| length.is_multiple_of(RESOLUTIONS[*tier]);
+        let tier = (finest..=last).rev().find(fits).unwrap_or(finest);
         let start = (end / length).saturating_sub(count - 1) * length;
         Steps {
             start,
@@ -48,9 +66,15 @@ impl Steps {
         }
     }
 
+    /// Returns the Unix time of the first second, and of the one after the last.
+    #[cfg(feature = "ops-sqlite")]
+    pub(super) fn seconds(&self) -> (u64, u64) {
+        (self.start, self.start + self.count * self.length)
+    }
+
     /// Returns the time of each step with the numbers of its spans.
     pub(super) fn spans(&self) -> impl Iterator<Item = (u64, std::ops::Range<u64>)> {
-        let resolution = TIERS[self.tier].0;
+        let resolution = RESOLUTIONS[self.tier];
         (0..self.count).map(move |step| {
             let start = self.start + step * self.length;
             (
@@ -102,6 +126,31 @@ mod tests {
         assert_eq!(steps(3_600, 3_600), (3_599, 3_600, 1, 1));
         assert_eq!(steps(86_400, 86_400), (86_399, 86_400, 1, 2));
         assert_eq!(steps(7, 100), (6, 7, 1, 0));
+    }
+
+    #[cfg(feature = "ops-sqlite")]
+    #[test]
+    fn seconds_are_those_of_all_steps() {
+        assert_eq!(
+            Steps::of(&query(300, 15), NOW).seconds(),
+            (999_720, 1_000_020)
+        );
+    }
+
+    #[cfg(feature = "ops-sqlite")]
+    #[test]
+    fn old_points_are_those_of_minutes_for_a_week_and_then_of_hours() {
+        let steps = |range, step| {
+            let steps = Steps::of_old(&query(range, step), NOW);
+            (steps.length, steps.count, steps.tier)
+        };
+        let day = 86_400;
+        assert_eq!(steps(3_600, 10), (60, 60, 2));
+        assert_eq!(steps(7 * day, 600), (600, 1_008, 2));
+        assert_eq!(steps(7 * day, 3_600), (3_600, 168, 3));
+        assert_eq!(steps(7 * day + 1, 600), (3_600, 169, 3));
+        assert_eq!(steps(90 * day, 5_400), (7_200, 1_080, 3));
+        assert_eq!(steps(90 * day, 90 * day).1, 1);
     }
 
     #[test]

@@ -5,6 +5,12 @@ use super::{point::Point, ring::Ring};
 /// The resolutions in seconds, each with its number of points: 1 s for 5 min, 10 s for 1 h, 1 min for 24 h.
 pub const TIERS: [(u64, usize); 3] = [(1, 300), (10, 360), (60, 1_440)];
 
+/// The most old points of a ring: a week of minutes, 90 days of hours, and those that have begun.
+#[cfg(feature = "ops-sqlite")]
+const MAX_OLD_MINUTES: usize = 10_081;
+#[cfg(feature = "ops-sqlite")]
+const MAX_OLD_HOURS: usize = 2_161;
+
 /// The latest points of one series in three resolutions.
 ///
 /// One point per second goes in. Points of 10 s are merged from those of 1 s, points of 1 min from those of 10 s, once their
@@ -28,7 +34,14 @@ pub struct TieredRing<T> {
     seconds: Ring<T>,
     tens: Ring<Covered<T>>,
     minutes: Ring<Covered<T>>,
+    /// The part of a minute that an earlier process has seen, until that minute is over.
+    carried: Option<Box<(u64, Covered<T>)>>,
+    /// Only in a ring that was made of old points.
+    hours: Ring<Covered<T>>,
 }
+
+/// The resolutions of rings in seconds, those of [`TIERS`] first; the last one is only in old points.
+pub(super) const RESOLUTIONS: [u64; 4] = [TIERS[0].0, TIERS[1].0, TIERS[2].0, 3_600];
 
 /// A point with the number of seconds that have a point.
 #[derive(Clone, Debug)]
@@ -64,7 +77,60 @@ impl<T: Point> TieredRing<T> {
             seconds: Ring::new(TIERS[0].1),
             tens: Ring::new(TIERS[1].1),
             minutes: Ring::new(TIERS[2].1),
+            carried: None,
+            hours: Ring::new(1),
         }
+    }
+
+    /// Creates a ring of old points: of minutes and of hours, ascending, each with the seconds that it has seen.
+    #[cfg(feature = "ops-sqlite")]
+    pub(crate) fn of_old(
+        minutes: impl IntoIterator<Item = (u64, T, u32)>,
+        hours: impl IntoIterator<Item = (u64, T, u32)>,
+    ) -> Self {
+        TieredRing {
+            minutes: ring(minutes, MAX_OLD_MINUTES),
+            hours: ring(hours, MAX_OLD_HOURS),
+            ..TieredRing::new()
+        }
+    }
+
+    /// Adds minutes that an earlier process has seen, ascending, each with its seconds. Those that the ring knows stay as they
+    /// are; the one that is not over is merged. A ring without points takes none.
+    #[cfg(feature = "ops-sqlite")]
+    pub(crate) fn restore(&mut self, earlier: impl IntoIterator<Item = (u64, T, u32)>) {
+        let Some(last) = self.seconds.last() else {
+            return;
+        };
+        let now = last / TIERS[2].0;
+        let known = std::mem::replace(&mut self.minutes, Ring::new(TIERS[2].1));
+        let first = known.first().unwrap_or(now);
+        for (minute, point, seconds) in earlier {
+            let covered = Covered(point, seconds);
+            if minute < first {
+                self.minutes.push(minute, covered);
+            } else if minute == now && self.carried.is_none() {
+                self.carried = Some(Box::new((minute, covered)));
+            }
+        }
+        let spans = known.first().zip(known.last());
+        for minute in spans.map_or(0..0, |(first, last)| first..last + 1) {
+            if let Some(covered) = known.get(minute) {
+                self.minutes.push(minute, covered.clone());
+            }
+        }
+    }
+
+    /// Returns the minutes from one on, that of now included, each with the seconds that it has seen.
+    #[cfg(feature = "ops-sqlite")]
+    pub(crate) fn minutes_from(&self, from: u64) -> impl Iterator<Item = (u64, T, u32)> {
+        let now = self.last().map(|last| last / TIERS[2].0);
+        let first = self.minutes.first().or(now).unwrap_or(0).max(from);
+        let minutes = first..now.map_or(0, |now| now + 1);
+        minutes.filter_map(|minute| {
+            let (point, seconds) = self.point(2, minute)?;
+            Some((minute, point.into_owned(), seconds))
+        })
     }
 
     /// Adds the point of a second of Unix time. That of the last second or of an earlier one is merged into the last point.
@@ -82,6 +148,7 @@ impl<T: Point> TieredRing<T> {
                 && let Some(covered) = self.minute(over)
             {
                 self.minutes.push(over, covered);
+                self.carried = None;
             }
         }
         self.seconds.push(second, point);
@@ -99,14 +166,16 @@ impl<T: Point> TieredRing<T> {
         let kept = match tier {
             0 => return Some((Cow::Borrowed(self.seconds.get(span)?), 1)),
             1 => self.tens.get(span),
-            _ => self.minutes.get(span),
+            2 => self.minutes.get(span),
+            _ => self.hours.get(span),
         };
         if let Some(Covered(point, seconds)) = kept {
             return Some((Cow::Borrowed(point), *seconds));
         }
         let Covered(point, seconds) = match tier {
             1 => self.ten(span)?,
-            _ => self.minute(span)?,
+            2 => self.minute(span)?,
+            _ => return None,
         };
         Some((Cow::Owned(point), seconds))
     }
@@ -128,8 +197,10 @@ impl<T: Point> TieredRing<T> {
         }
         let tens = TIERS[2].0 / TIERS[1].0;
         let first = span.checked_mul(tens)?;
+        let carried = self.carried.as_ref().filter(|carried| carried.0 == span);
+        let carried = carried.map(|carried| carried.1.clone());
         let parts = (first..first + tens).filter_map(|ten| self.ten(ten));
-        parts.reduce(|mut sum, part| {
+        carried.into_iter().chain(parts).reduce(|mut sum, part| {
             sum.merge(&part);
             sum
         })
@@ -137,8 +208,18 @@ impl<T: Point> TieredRing<T> {
 
     /// Returns the bytes on the heap.
     pub fn heap_bytes(&self) -> usize {
-        self.seconds.heap_bytes() + self.tens.heap_bytes() + self.minutes.heap_bytes()
+        let old = self.hours.heap_bytes();
+        self.seconds.heap_bytes() + self.tens.heap_bytes() + self.minutes.heap_bytes() + old
     }
+}
+
+#[cfg(feature = "ops-sqlite")]
+fn ring<T: Point>(points: impl IntoIterator<Item = (u64, T, u32)>, max: usize) -> Ring<Covered<T>> {
+    let mut ring = Ring::new(max);
+    for (span, point, seconds) in points {
+        ring.push(span, Covered(point, seconds));
+    }
+    ring
 }
 
 #[cfg(test)]
@@ -215,5 +296,59 @@ mod tests {
         assert_eq!(get(&ring, 0, 25), Some((3, 1)));
         assert_eq!(get(&ring, 1, 0), None);
         assert_eq!(get(&ring, 2, 0), Some((3, 1)));
+    }
+
+    /// Returns the minutes of a ring with what was added and the seconds.
+    #[cfg(feature = "ops-sqlite")]
+    fn minutes(ring: &TieredRing<Added>) -> Vec<(u64, u64, u32)> {
+        let minutes = ring.minutes_from(0);
+        minutes
+            .map(|(minute, added, seconds)| (minute, added.get(), seconds))
+            .collect()
+    }
+
+    #[cfg(feature = "ops-sqlite")]
+    proptest::proptest! {
+        #[test]
+        fn ring_of_two_processes_has_the_minutes_of_one(
+            gaps in proptest::collection::vec((1..90_u64, 0..9_u64), 2..300),
+            at in proptest::prelude::any::<proptest::sample::Index>(),
+        ) {
+            let mut second = 6_000;
+            let points = gaps.iter().map(|(gap, added)| {
+                second += gap;
+                (second, Added::new(*added))
+            });
+            let points: Vec<_> = points.collect();
+            let (before, after) = points.split_at(1 + at.index(points.len() - 1));
+            let (mut one, mut first, mut second) = (TieredRing::new(), TieredRing::new(), TieredRing::new());
+            points.iter().for_each(|(second, point)| one.push(*second, *point));
+            before.iter().for_each(|(second, point)| first.push(*second, *point));
+            for (n, (at, point)) in after.iter().enumerate() {
+                second.push(*at, *point);
+                if n == 0 {
+                    second.restore(first.minutes_from(0));
+                    // What is asked twice is added once.
+                    second.restore(first.minutes_from(0));
+                }
+            }
+            proptest::prop_assert_eq!(minutes(&second), minutes(&one));
+        }
+    }
+
+    #[cfg(feature = "ops-sqlite")]
+    #[test]
+    fn ring_of_old_points_has_those_of_minutes_and_hours() {
+        let point = |span| (span, Added::new(span), 60);
+        let ring = TieredRing::of_old((5..9).map(point), [3, 7].map(point));
+        assert_eq!(
+            [4, 5, 8].map(|span| get(&ring, 2, span)),
+            [None, Some((5, 60)), Some((8, 60))]
+        );
+        assert_eq!(
+            [3, 4, 7].map(|span| get(&ring, 3, span)),
+            [Some((3, 60)), None, Some((7, 60))]
+        );
+        assert_eq!(ring.last(), None);
     }
 }

@@ -1,21 +1,40 @@
-//! Classifies the head of a response.
+//! The head of a response: what is read from it, and how it is classified.
 
-use http::Extensions;
+use http::{Extensions, HeaderMap, HeaderValue, Response, StatusCode, header};
 
 use super::{
     HttpExchange, blame,
     failure_detail::{attached_elapsed, attached_error, grpc_message},
-    headers::{grpc_status_of, is_grpc_web_text},
 };
 use crate::{
-    call::{Classification, Classifier, GrpcCode, Outcome},
+    call::{Classification, Classifier, GRPC_STATUS, GrpcCode, Outcome},
     protocol::{
-        ResponseHead, WireFormat,
+        WireFormat,
         classify::{classify_grpc_code, classify_status},
         grpc_framing::FrameScanner,
         shared_classifier::SharedClassification,
     },
+    util::headers::find_header,
 };
+
+/// The head of a response, borrowed: responses are large, and splitting them would copy them.
+#[derive(Clone, Copy, Debug)]
+pub struct ResponseHead<'a> {
+    pub(crate) status: StatusCode,
+    pub(crate) headers: &'a HeaderMap,
+    pub(crate) extensions: &'a Extensions,
+}
+
+impl<'a, B> From<&'a Response<B>> for ResponseHead<'a> {
+    #[inline]
+    fn from(response: &'a Response<B>) -> Self {
+        ResponseHead {
+            status: response.status(),
+            headers: response.headers(),
+            extensions: response.extensions(),
+        }
+    }
+}
 
 /// Records the gRPC code, and whether the peer answers in the wire format of the request.
 #[inline(never)]
@@ -129,4 +148,21 @@ pub(super) fn find_failure_detail(call: &mut HttpExchange, head: ResponseHead<'_
             .or_else(|| grpc_message(head.headers).filter(|_| call.is_grpc()));
         call.set_failure_detail(detail);
     }
+}
+
+/// Parses `grpc-status`, from headers or trailers.
+pub(crate) fn grpc_status_of(headers: &HeaderMap) -> Option<GrpcCode> {
+    find_header(headers, &GRPC_STATUS).map(|value| GrpcCode::parse(value.as_bytes()))
+}
+
+/// Returns whether gRPC-Web is in its text form.
+pub(super) fn is_grpc_web_text(headers: &HeaderMap) -> bool {
+    let content_type = find_header(headers, &header::CONTENT_TYPE).map(HeaderValue::as_bytes);
+    content_type.is_some_and(|kind| kind.starts_with(b"application/grpc-web-text"))
+}
+
+/// Returns the `content-length`, if it is a number.
+pub(super) fn content_length(headers: &HeaderMap) -> Option<u64> {
+    let value = find_header(headers, &header::CONTENT_LENGTH)?;
+    value.to_str().ok()?.parse().ok()
 }

@@ -9,7 +9,6 @@ mod end;
 mod extra;
 mod failure_detail;
 mod head;
-mod headers;
 mod method_kind;
 
 use std::error::Error;
@@ -22,12 +21,12 @@ use tokio::time::Instant;
 pub(crate) use body_expected::BodyExpected;
 use extra::ExchangeExtra;
 use failure_detail::{FailureDetail, inner_outcome};
-pub(crate) use headers::grpc_status_of;
-use headers::{content_length, is_grpc_web_text};
+pub(crate) use head::{ResponseHead, grpc_status_of};
+use head::{content_length, is_grpc_web_text};
 use method_kind::MethodKind;
 
 use super::{
-    CallState, HttpKind, ResponseHead, Side, WireFormat,
+    CallState, HttpKind, Side, WireFormat,
     classify::classify_error,
     grpc_framing::FrameScanner,
     grpc_timeout::grpc_timeout_of,

@@ -265,7 +265,7 @@ fn inner_layers_find_what_the_outermost_watches() {
 }
 
 #[test]
-fn another_body_with_the_extensions_of_one_that_has_ended_is_watched_itself() {
+fn body_with_the_extensions_of_one_that_has_ended_is_watched_itself() {
     let mut request = Request::new(pieces(vec![data(b"order")]));
     let inbound = watch_request(&mut request, None).expect("a stream");
     read(request.body_mut());

@@ -26,6 +26,11 @@ impl KeyCapacity {
         add_below(&self.used, self.max)
     }
 
+    /// Returns whether there is no place.
+    pub(super) fn is_full(&self) -> bool {
+        self.used.load(Ordering::Relaxed) >= self.max
+    }
+
     /// Counts a key that has come back, if not too many have.
     pub(super) fn establish(&self) -> bool {
         add_below(&self.established, self.max - self.max.div_ceil(4))

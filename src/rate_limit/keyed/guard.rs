@@ -2,11 +2,11 @@ use std::{fmt, sync::Arc};
 
 use super::{
     KeyedRateLimit,
-    key_source::{KeyHasher, KeySource},
+    key_source::{KeyHasher, KeySource, WeightedKey},
     shared::KeyedShared,
 };
 use crate::{
-    call::{CallClock, CallEnd, Label, Rejection},
+    call::{CallClock, CallEnd, Label, Rejection, catch_hook, catch_nested_hook},
     guard::{Admit, Guard, GuardLayerBuilder, Head},
     rate_limit::{
         RateLimitPermit,
@@ -31,6 +31,45 @@ impl<S> KeyedRateLimitGuard<S> {
         }
     }
 
+    /// Returns the guard with a weight for each request: as how many calls of its key it counts. Default: 1.
+    ///
+    /// A request of weight 0 takes nothing: it is held up only by those that wait before it, and by a pause of the peer. One that
+    /// weighs more than the
+    /// [burst](crate::rate_limit::RateLimitBuilder::burst) is never admitted, and rejected without a retry-after, so bound what a
+    /// caller may choose. A closure that panics limits nothing. Where all requests share one limit, give them one key:
+    /// `keyed_by_ref(|_| Some("all"))`.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use tower::{Layer, ServiceExt, service_fn};
+    /// use tower_keep::{RateLimit, rate_limit::KeyedRateLimit};
+    ///
+    /// # #[tokio::main(flavor = "current_thread", start_paused = true)] async fn main() -> Result<(), tower_keep::BoxError> {
+    /// struct Batch { tenant: u32, rows: Vec<u64> }
+    ///
+    /// let template = RateLimit::builder("rows").rate(1_000, Duration::from_secs(1));
+    /// let rows = KeyedRateLimit::builder(template).build()?;
+    /// let guard = rows
+    ///     .keyed_by(|batch: &Batch| Some(batch.tenant))
+    ///     .weighted_by(|batch: &Batch| batch.rows.len().min(1_000) as u32);
+    /// let insert = guard.layer().any().layer(service_fn(async |_: Batch| Ok::<_, std::io::Error>(())));
+    /// insert.oneshot(Batch { tenant: 7, rows: vec![0; 900] }).await?;
+    /// assert_eq!((rows.available(&7), rows.available(&8)), (100, 1_000));
+    /// # Ok(()) }
+    /// ```
+    pub fn weighted_by<Req, F>(&self, weight: F) -> KeyedRateLimitGuard<WeightedKey<S, F>>
+    where
+        F: Fn(&Req) -> u32,
+    {
+        KeyedRateLimitGuard {
+            shared: self.shared.clone(),
+            source: Arc::new(WeightedKey {
+                source: self.source.clone(),
+                weight,
+            }),
+        }
+    }
+
     /// Returns the limit as a layer that rejects at once, for the protocol that is named next.
     ///
     /// ```
@@ -46,7 +85,7 @@ impl<S> KeyedRateLimitGuard<S> {
 
     /// Returns the hash of the request's key; `None` if the request is not limited.
     #[inline]
-    pub(in crate::rate_limit) fn hash<Req>(&self, request: &Req) -> Option<u64>
+    fn hash<Req>(&self, request: &Req) -> Option<u64>
     where
         S: KeySource<Req>,
     {
@@ -54,7 +93,23 @@ impl<S> KeyedRateLimitGuard<S> {
         self.shared.hash_or_shared(hash)
     }
 
-    /// Adds the key of the request to its rejection.
+    /// Returns the same where no panic is caught further out: then one of the closure limits nothing.
+    pub(in crate::rate_limit) fn catch_hash<Req>(&self, request: &Req) -> Option<u64>
+    where
+        S: KeySource<Req>,
+    {
+        catch_hook(|| self.hash(request)).flatten()
+    }
+
+    /// Returns as how many calls the request counts; `None` if the closure panics.
+    pub(in crate::rate_limit) fn catch_weight<Req>(&self, request: &Req) -> Option<u32>
+    where
+        S: KeySource<Req>,
+    {
+        catch_hook(|| self.source.weight(request))
+    }
+
+    /// Adds the key of the request to its rejection, which stays one if the text of the key panics.
     #[cold]
     pub(in crate::rate_limit) fn name_key<Req>(
         &self,
@@ -64,7 +119,7 @@ impl<S> KeyedRateLimitGuard<S> {
     where
         S: KeySource<Req>,
     {
-        match self.source.text(request) {
+        match catch_hook(|| self.source.text(request)).flatten() {
             Some(key) => rejection.with_key(Label::from(String::from(key))),
             None => rejection,
         }
@@ -77,7 +132,9 @@ impl<S> KeyedRateLimitGuard<S> {
     {
         let hash = self.hash(request);
         let result = match hash {
-            Some(hash) => self.shared.admit(hash, clock.now(), 1),
+            Some(hash) => self
+                .shared
+                .admit(hash, clock.now(), self.source.weight(request)),
             None => Ok(()),
         };
         (
@@ -150,7 +207,7 @@ impl<Req, S: KeySource<Req>> Admit<Req> for KeyedRateLimitGuard<S> {
         granted: &mut Option<KeyedRateLimitPermit>,
     ) -> Option<Rejection> {
         // Fails open, as all guards do: the closure that finds the key may panic.
-        let taken = crate::call::catch_nested_hook(|| self.take(request, clock));
+        let taken = catch_nested_hook(|| self.take(request, clock));
         let (hash, result) = taken.unwrap_or((None, Ok(())));
         let rejection = result.err();
         *granted = Some(KeyedRateLimitPermit {

@@ -196,7 +196,7 @@ impl KeyedRateLimit {
         LimitTarget::key(&self.shared, self.shared.hash(key))
     }
 
-    /// Returns how many calls of a key would be admitted now.
+    /// Returns how many calls of a key would be admitted now. Where there is no place for another key, it is what new ones share.
     pub fn available<Q: Hash + ?Sized>(&self, key: &Q) -> u64 {
         let hash = self.shared.hash(key);
         let (state, quota, now) = self.shared.read(hash, Instant::now());

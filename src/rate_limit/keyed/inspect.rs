@@ -53,13 +53,7 @@ impl Inspect for KeyedShared {
     }
 
     fn act(&self, action: GuardAction) {
-        match action {
-            GuardAction::Disable => self.control.disable(),
-            GuardAction::Reset => self.reset(),
-            GuardAction::ShadowOn => self.control.set_shadow(true),
-            GuardAction::ShadowOff => self.control.set_shadow(false),
-            _ => {}
-        }
+        self.control.act(action, || self.reset());
     }
 
     /// Returns the settings of all keys.
@@ -68,9 +62,7 @@ impl Inspect for KeyedShared {
     }
 
     fn set(&self, setting: &str, value: Option<f64>) -> Result<(), ConfigError> {
-        match operator_settings::with(&self.control.settings(), setting, value) {
-            Some(settings) => self.apply(&settings),
-            None => Ok(()),
-        }
+        let settings = operator_settings::with(&self.control.settings(), setting, value);
+        settings.map_or(Ok(()), |settings| self.apply(&settings))
     }
 }

@@ -41,13 +41,16 @@ impl KeyMap {
     /// Returns the index of the entry of this hash, or of the empty one in which the search ends.
     #[inline]
     fn search(&self, hash: u64) -> Option<usize> {
-        let start = self.start(hash);
-        let (before, from_start) = self.entries.split_at(start);
-        let is_end = |entry: &Entry| entry.hash == hash || entry.hash == 0;
-        match from_start.iter().position(is_end) {
-            Some(offset) => Some(start + offset),
-            None => before.iter().position(is_end),
+        let len = self.entries.len();
+        let mut at = self.start(hash);
+        for _ in 0..len {
+            let found = self.entries[at].hash;
+            if found == hash || found == 0 {
+                return Some(at);
+            }
+            at = if at + 1 == len { 0 } else { at + 1 };
         }
+        None
     }
 
     /// Returns the number of a hash.

@@ -4,6 +4,7 @@ use std::{
     fmt::{self, Display},
     hash::Hash,
     net::{IpAddr, Ipv6Addr},
+    sync::Arc,
 };
 
 use http::{HeaderName, Request};
@@ -41,6 +42,13 @@ pub trait KeySource<Req> {
     /// Returns the key as rejections show it.
     #[doc(hidden)]
     fn text(&self, request: &Req) -> Option<Box<str>>;
+
+    /// Returns as how many calls the request counts.
+    #[doc(hidden)]
+    #[inline]
+    fn weight(&self, _: &Req) -> u32 {
+        1
+    }
 }
 
 /// The value of a header as the key; see [`KeyedRateLimit::keyed_by_header`](super::KeyedRateLimit::keyed_by_header).
@@ -159,6 +167,40 @@ where
 impl<F> fmt::Debug for RefKey<F> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("RefKey")
+    }
+}
+
+/// A source of keys with the weight of a request; see [`KeyedRateLimitGuard::weighted_by`](super::KeyedRateLimitGuard::weighted_by).
+pub struct WeightedKey<S, F> {
+    pub(super) source: Arc<S>,
+    pub(super) weight: F,
+}
+
+impl<Req, S, F> KeySource<Req> for WeightedKey<S, F>
+where
+    // Finds the key.
+    S: KeySource<Req>,
+    // Weighs the request.
+    F: Fn(&Req) -> u32,
+{
+    #[inline]
+    fn hash(&self, request: &Req, hasher: KeyHasher<'_>) -> Option<u64> {
+        self.source.hash(request, hasher)
+    }
+
+    fn text(&self, request: &Req) -> Option<Box<str>> {
+        self.source.text(request)
+    }
+
+    #[inline]
+    fn weight(&self, request: &Req) -> u32 {
+        (self.weight)(request)
+    }
+}
+
+impl<S: fmt::Debug, F> fmt::Debug for WeightedKey<S, F> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("WeightedKey").field(&self.source).finish()
     }
 }
 

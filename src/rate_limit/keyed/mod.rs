@@ -18,5 +18,5 @@ pub use guard::{KeyedRateLimitGuard, KeyedRateLimitPermit};
 pub use handle::KeyedRateLimit;
 #[cfg(feature = "axum")]
 pub use key_source::RouteKey;
-pub use key_source::{ClientAddressKey, ClosureKey, HeaderKey, KeySource, RefKey};
+pub use key_source::{ClientAddressKey, ClosureKey, HeaderKey, KeySource, RefKey, WeightedKey};
 pub(super) use shared::KeyedShared;

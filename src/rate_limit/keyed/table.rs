@@ -66,7 +66,7 @@ impl KeyTable {
     #[inline]
     fn lock(&self, hash: u64) -> MutexGuard<'_, Shard> {
         // Not the low bits, by which the map of the shard finds a key.
-        let shard = &self.shards[(hash >> 32) as usize % self.shards.len()];
+        let shard = &self.shards[(hash >> 32) as usize & (self.shards.len() - 1)];
         shard.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -106,10 +106,16 @@ impl KeyTable {
         self.for_each(|shard| shard.set_quota(now, quota));
     }
 
-    /// Returns the state of the limit of a key, and its quota. That of a key without a place is full.
+    /// Returns the state of the limit of a key, and its quota. For a key without a place, it is what such keys share if there is no
+    /// place left, and else full.
     pub(super) fn read(&self, hash: u64) -> (u64, Quota) {
+        // A statement of its own, which unlocks the shard.
         let (state, quota) = self.lock(hash).read(hash);
-        (state.unwrap_or(0), quota)
+        match state {
+            Some(state) => (state, quota),
+            None if self.capacity.is_full() => self.overflow.read(),
+            None => (0, quota),
+        }
     }
 
     /// Removes all keys, so that all buckets are full.

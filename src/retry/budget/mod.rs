@@ -93,7 +93,7 @@ struct Receipt {
 
 impl Budget {
     /// Creates a budget from settings that are valid.
-    pub(super) fn from_settings(settings: BudgetSettings) -> Self {
+    pub(crate) fn from_settings(settings: BudgetSettings) -> Self {
         let (mut window, mut throttle, mut bucket) = Default::default();
         match settings {
             BudgetSettings::Window(settings) => window = settings,
@@ -225,6 +225,18 @@ impl Budget {
             shared.kind.store(next.pack(), Ordering::Release);
         }
         *current = settings;
+    }
+
+    /// Forgets what was counted.
+    pub(crate) fn reset(&self, now: Instant) {
+        let shared = &*self.0;
+        // Held to the end, so that no change comes between.
+        let settings = self.lock_settings();
+        match *settings {
+            BudgetSettings::Window(window) => shared.window.reset(window, now),
+            BudgetSettings::Throttle(throttle) => shared.throttle.reset(throttle),
+            BudgetSettings::Bucket(bucket) => shared.bucket.reset(bucket),
+        }
     }
 
     fn lock_settings(&self) -> MutexGuard<'_, BudgetSettings> {

@@ -1,5 +1,5 @@
 use super::{Budget, BudgetSettings};
-use crate::call::ConfigError;
+use crate::call::{ConfigError, check_range};
 
 const COMPONENT: &str = "retry throttle";
 
@@ -58,17 +58,8 @@ impl ThrottleBudget {
     }
 
     pub(super) fn validate(self, component: &str) -> Result<(), ConfigError> {
-        let fields = [
-            ("max_tokens", self.max_tokens, 1.0, "1 to 1000"),
-            ("token_ratio", self.token_ratio, 0.001, "0.001 to 1000"),
-        ];
-        for (field, value, min, expected) in fields {
-            // Also true of NaN, which is in no range.
-            if !(min..=1_000.0).contains(&value) {
-                return Err(ConfigError::new(component, field, value, expected));
-            }
-        }
-        Ok(())
+        check_range(component, "max_tokens", self.max_tokens, 1.0..=1_000.0)?;
+        check_range(component, "token_ratio", self.token_ratio, 0.001..=1_000.0)
     }
 }
 

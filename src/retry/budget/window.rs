@@ -1,7 +1,7 @@
 use std::time::Duration;
 
 use super::{Budget, BudgetSettings};
-use crate::call::ConfigError;
+use crate::call::{ConfigError, check_range};
 
 const COMPONENT: &str = "retry budget";
 const MAX_RATIO: f64 = 10.0;
@@ -81,14 +81,7 @@ impl WindowBudget {
             let expected = format!("0 to 10 (retries for each call{})", self.ratio_hint());
             return Err(ConfigError::new(component, "ratio", self.ratio, expected));
         }
-        if !(0.0..=MAX_RATE).contains(&self.per_second) {
-            return Err(ConfigError::new(
-                component,
-                "per_second",
-                self.per_second,
-                "0 to 1000000",
-            ));
-        }
+        check_range(component, "per_second", self.per_second, 0.0..=MAX_RATE)?;
         if !(MIN_WINDOW..=MAX_WINDOW).contains(&self.window) {
             let value = format!("{:?}", self.window);
             return Err(ConfigError::new(

@@ -2,25 +2,28 @@ use std::{
     mem,
     sync::Arc,
     task::{Context as Cx, Poll},
+    time::Duration,
 };
 
 use bytes::Bytes;
-use http::{HeaderMap, Method, Request, Response, StatusCode, request::Parts};
+use http::{HeaderMap, Method, Request, Response, request::Parts};
 use http_body::Body;
 use tower_service::Service;
 
 use super::{
     HttpRetry, MapBody, RetryBody,
     body::BodyCompletion,
+    first_request::{FirstRequest, set_request_context},
+    grpc_code,
     headers::{deadline_error, remove_previous_attempts, set_previous_attempts, shorten_timeout},
 };
 use crate::{
-    call::{BoxError, GrpcCode, NotSent, Outcome},
+    call::{BoxError, NotSent, Outcome},
     context::Context,
     protocol::{BodyExpected, CallState, HttpExchange, Protocol, ReadRequest, Respond},
     retry::{
         Attempt, Attempts, ReplayBody, Retry, RetryDecision, RetryFuture,
-        attempts::FailedAttempt,
+        attempts::{FailedAttempt, RequestCopy},
         call_config::CallConfig,
         stack::RetryStack,
         state::{CallCompletion, deadline_rejection},
@@ -41,34 +44,55 @@ pub struct HttpAttempts<S, P, M, B> {
     request_context: Option<Context>,
     /// For the next attempt, if the request can be sent again.
     replay_request: Option<(Parts, ReplayBody<B>)>,
+    /// For an attempt that is about to begin beside others. Boxed, since most calls need none.
+    hedge_body: Option<Box<ReplayBody<B>>>,
 }
 
 impl<S, P, M, B, RB> HttpAttempts<S, P, M, B>
 where
-    B: Body<Data = Bytes>,
+    B: Body<Data = Bytes, Error: Into<BoxError>> + Unpin,
     M: MapBody<B>,
     S: Service<Request<M::Body>, Response = Response<RB>> + Clone,
     RB: Body<Data = Bytes, Error: 'static>,
     P: Protocol<Call = HttpExchange> + ReadRequest<Request<B>>,
     P: Respond<Response<RB>, S::Error, Error = BoxError>,
 {
+    /// Starts a call whose first attempt is made on a service that is ready.
     #[inline]
     pub(crate) fn start_call(
         ready: &mut S,
-        mut request: Request<B>,
+        request: Request<B>,
         stack: Arc<RetryStack<S, P, HttpRetry<M>>>,
     ) -> RetryFuture<Self> {
+        let config = CallConfig::new(stack.layer.retry());
+        let (attempts, request) = HttpAttempts::new(request, stack, &config);
+        let time_limit = attempts.time_limit();
+        RetryFuture::started(attempts, config, time_limit, |attempts, _, context| {
+            attempts.start_first(ready, request, context)
+        })
+    }
+
+    /// Reads a request, and decides whether it may be sent more than once.
+    #[inline]
+    pub(crate) fn new(
+        mut request: Request<B>,
+        stack: Arc<RetryStack<S, P, HttpRetry<M>>>,
+        config: &CallConfig,
+    ) -> (Self, FirstRequest<B>) {
         let layer = &stack.layer;
         let rules = layer.rules();
         let exchange = layer.protocol().read(&mut request);
         let (parts, body) = request.into_parts();
-        let time_limit = exchange.time_limit();
-        let config = CallConfig::new(layer.retry());
         // Without retries nothing is buffered, and the predicate is not asked.
         let retries = config.word().max_attempts() > 1;
         let is_repeatable = retries && rules.is_repeatable(&parts);
         let is_buffered = is_repeatable || (retries && rules.may_retry_unsent());
-        let request_context = shared_context(&parts, is_buffered);
+        let request = FirstRequest {
+            parts,
+            body,
+            is_buffered,
+        };
+        let request_context = request.shared_context();
         let attempts = HttpAttempts {
             stack,
             retrying: None,
@@ -77,25 +101,43 @@ where
             is_end_stream: false,
             request_context,
             replay_request: None,
+            hedge_body: None,
         };
-        RetryFuture::started(attempts, config, time_limit, |attempts, _, context| {
-            let request = attempts.first_request(parts, body, is_buffered, context);
-            ready.call(request)
-        })
+        (attempts, request)
+    }
+
+    /// Returns the time that the caller waits at most, if the request says so.
+    #[inline]
+    pub(crate) fn time_limit(&self) -> Option<Duration> {
+        self.exchange.time_limit()
+    }
+
+    /// Makes the first attempt on a service that is ready.
+    #[inline]
+    pub(crate) fn start_first(
+        &mut self,
+        ready: &mut S,
+        request: FirstRequest<B>,
+        context: Option<&Context>,
+    ) -> S::Future {
+        ready.call(self.first_request(request, context))
     }
 
     #[inline]
     fn first_request(
         &mut self,
-        mut parts: Parts,
-        body: B,
-        is_buffered: bool,
+        request: FirstRequest<B>,
         context: Option<&Context>,
     ) -> Request<M::Body> {
+        let FirstRequest {
+            mut parts,
+            body,
+            is_buffered,
+        } = request;
         let rules = self.rules();
         set_request_context(&mut parts, context);
         if rules.send_attempt_header {
-            remove_previous_attempts(&mut parts.headers, &self.exchange);
+            remove_previous_attempts(&mut parts, &self.exchange);
         }
         // Of a layer further out that wants to know how far the body has come.
         let upload = parts.extensions.get();
@@ -192,6 +234,10 @@ where
 
     /// Returns the request of the next attempt. Keeps a copy unless no other attempt can follow.
     fn next_request(&mut self, attempt: Attempt) -> Option<(Parts, ReplayBody<B>)> {
+        if let Some(body) = self.hedge_body.take() {
+            let (parts, _) = self.replay_request.as_ref()?;
+            return Some((parts.clone(), *body));
+        }
         // An unsent retry may follow the last attempt, and needs the request, too.
         if attempt.is_last && !self.rules().may_retry_unsent() {
             return self.replay_request.take();
@@ -203,7 +249,7 @@ where
 
 impl<S, P, M, B, RB> Attempts for HttpAttempts<S, P, M, B>
 where
-    B: Body<Data = Bytes>,
+    B: Body<Data = Bytes, Error: Into<BoxError>> + Unpin,
     M: MapBody<B>,
     S: Service<Request<M::Body>, Response = Response<RB>> + Clone,
     RB: Body<Data = Bytes, Error: 'static>,
@@ -237,10 +283,10 @@ where
         let (mut parts, body) = request.expect("no task reads the body during the wait");
         // The same request, another response.
         self.exchange.reset();
-        parts.extensions.insert(attempt);
         if self.rules().send_attempt_header {
-            set_previous_attempts(&mut parts.headers, &self.exchange, &attempt);
+            set_previous_attempts(&mut parts, &self.exchange, &attempt);
         }
+        parts.extensions.insert(attempt);
         // The exchange still has the limit that the caller asked for; the request gets what is left of it.
         shorten_timeout(&mut parts.headers, &self.exchange, attempt.caller_deadline);
         set_request_context(&mut parts, context);
@@ -256,6 +302,10 @@ where
         attempt: Attempt,
         config: &mut CallConfig,
     ) -> Result<Self::AttemptOutput, FailedAttempt<Self::AttemptOutput>> {
+        if attempt.started() > 1 {
+            // Another attempt may have been classified since this one began.
+            self.exchange.reset();
+        }
         let (output, decision, not_sent) = match output {
             Ok(response) => {
                 let (response, decision) = self.classify_head(response, config);
@@ -280,16 +330,37 @@ where
 
     /// Replays the body, so that what still sends it for the failed attempt stops.
     fn prepare_retry(&mut self) -> bool {
-        // Not reached: a request that was not kept is not repeatable.
-        let Some((_, body)) = &mut self.replay_request else {
-            return false;
-        };
         // The body may have grown too long since the attempt was classified.
-        let Some(replay) = body.replay() else {
-            return false;
+        if let Some((_, body)) = &mut self.replay_request
+            && let Some(replay) = body.replay()
+        {
+            *body = replay;
+            return true;
+        }
+        false
+    }
+
+    #[inline]
+    fn is_repeatable(&self) -> bool {
+        self.is_repeatable
+    }
+
+    fn prepare_hedge(&mut self) -> RequestCopy {
+        let Some((_, body)) = &self.replay_request else {
+            return RequestCopy::Never;
         };
-        *body = replay;
-        true
+        match body.copy_if_complete() {
+            Some(copy) => {
+                self.hedge_body = Some(Box::new(copy));
+                RequestCopy::Made
+            }
+            None if body.is_replayable() => RequestCopy::NotYet,
+            None => RequestCopy::Never,
+        }
+    }
+
+    fn release_service(&mut self) {
+        self.retrying = None;
     }
 
     #[inline]
@@ -299,7 +370,7 @@ where
             body.release_buffer();
         }
         let mut response = output?;
-        if attempt.is_retry() {
+        if attempt.started() > 1 {
             response.extensions_mut().insert(attempt);
         }
         Ok(response.map(RetryBody::new))
@@ -325,34 +396,5 @@ where
     fn deadline_exceeded(&self, reason: &'static str) -> Option<Self::CallOutput> {
         let rejection = deadline_rejection(self.retry(), reason);
         Some(Err(deadline_error(&self.exchange, rejection)))
-    }
-}
-
-/// Returns the code of a gRPC response, or what gRPC's clients derive from its status if it has none.
-fn grpc_code(exchange: &HttpExchange, status: StatusCode) -> Option<GrpcCode> {
-    let derived = match status.as_u16() {
-        429 | 502 | 503 | 504 => GrpcCode::UNAVAILABLE,
-        _ => GrpcCode::UNKNOWN,
-    };
-    let code = exchange.grpc_code().unwrap_or(derived);
-    exchange.is_grpc().then_some(code)
-}
-
-/// Returns the context of the request. A request that may be retried gets a new one if there is none at all.
-#[inline]
-fn shared_context(parts: &Parts, is_buffered: bool) -> Option<Context> {
-    let context = parts.extensions.get::<Context>();
-    if is_buffered && context.is_none() && Context::peek(|current| current.is_none()) {
-        // Otherwise a layer inside would begin a trace for each attempt.
-        return Some(Context::new_root());
-    }
-    context.cloned()
-}
-
-/// Shows the context of the attempt to layers that look for it in the request.
-fn set_request_context(parts: &mut Parts, context: Option<&Context>) {
-    let stored = parts.extensions.get_mut::<Context>();
-    if let (Some(stored), Some(context)) = (stored, context) {
-        *stored = context.clone();
     }
 }

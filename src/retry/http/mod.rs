@@ -2,16 +2,17 @@
 
 mod attempts;
 mod body;
+mod first_request;
 mod headers;
 
 use std::{error::Error, fmt, sync::Arc, time::SystemTime};
 
-use http::{request, response};
+use http::{StatusCode, request, response};
 
 use super::{ReplayBody, RetryAfter};
 use crate::{
-    call::{NotSent, not_sent},
-    protocol::{DEFAULT_MAX_REPLAY_BYTES, is_idempotent},
+    call::{GrpcCode, NotSent, not_sent},
+    protocol::{DEFAULT_MAX_REPLAY_BYTES, HttpExchange, is_idempotent},
     util::hook::catch_hook,
 };
 
@@ -114,6 +115,16 @@ impl<M> fmt::Debug for HttpRetry<M> {
             .field("retry_unsent", &self.retry_unsent)
             .finish_non_exhaustive()
     }
+}
+
+/// Returns the code of a gRPC response, or what gRPC's clients derive from its status if it has none.
+fn grpc_code(exchange: &HttpExchange, status: StatusCode) -> Option<GrpcCode> {
+    let derived = match status.as_u16() {
+        429 | 502 | 503 | 504 => GrpcCode::UNAVAILABLE,
+        _ => GrpcCode::UNKNOWN,
+    };
+    let code = exchange.grpc_code().unwrap_or(derived);
+    exchange.is_grpc().then_some(code)
 }
 
 /// Converts the replayable request body into the body that the service takes. Closures implement it; `()` converts

@@ -22,6 +22,10 @@ pub(super) struct ReplayBuffer<B> {
     first_frame: Option<Bytes>,
     more_frames: Vec<Bytes>,
     trailers: Option<HeaderMap>,
+    /// `true` if the source said at first how long it is.
+    has_exact_size: bool,
+    /// The error of the source, if nobody has read it yet.
+    error: Option<BoxError>,
     /// Number of bytes that may still be buffered. `None` once no replay can follow: data was read that is not in the
     /// buffer, or the source has failed, so that a replay would not be the same body.
     space: Option<usize>,
@@ -37,13 +41,16 @@ pub(super) struct ReplayBuffer<B> {
 
 impl<B: Body<Data = Bytes>> ReplayBuffer<B> {
     pub(super) fn new(body: WatchedBody<B>, max_bytes: usize) -> Self {
-        let length = usize::try_from(body.size_hint().lower());
+        let hint = body.size_hint();
+        let length = usize::try_from(hint.lower());
         let fits = length.is_ok_and(|length| length <= max_bytes);
         ReplayBuffer {
             source: Some(body),
             first_frame: None,
             more_frames: Vec::new(),
             trailers: None,
+            has_exact_size: hint.exact().is_some(),
+            error: None,
             // Of a body that will be too long nothing is buffered, but it can be replayed until it is read.
             space: Some(if fits { max_bytes } else { 0 }),
             generation: 0,
@@ -57,9 +64,15 @@ impl<B: Body<Data = Bytes>> ReplayBuffer<B> {
     pub(super) fn size_hint(&self) -> SizeHint {
         let unread = (self.position..self.frame_count()).filter_map(|index| self.frame(index));
         let unread: u64 = unread.map(|data| data.len() as u64).sum();
-        // The source tells its own rest only.
-        let rest = self.source.as_ref().map(Body::size_hint);
-        let rest = rest.unwrap_or_else(|| SizeHint::with_exact(0));
+        let rest = match (&self.source, &self.error) {
+            // The source tells its own rest only.
+            (Some(source), _) => source.size_hint(),
+            // HTTP/1.1 sends trailers after a body of unknown length only.
+            (None, None) if self.has_trailers_left() && !self.has_exact_size => SizeHint::default(),
+            (None, None) => SizeHint::with_exact(0),
+            // Nobody may take what came before the error for all of it.
+            (None, Some(_)) => SizeHint::default(),
+        };
         let mut hint = SizeHint::new();
         hint.set_lower(rest.lower().saturating_add(unread));
         if let Some(upper) = rest.upper().and_then(|upper| upper.checked_add(unread)) {
@@ -75,8 +88,12 @@ impl<B: Body<Data = Bytes>> ReplayBuffer<B> {
         }
         match &self.source {
             Some(body) => body.is_end_stream(),
-            None => self.trailers_read || self.trailers.is_none(),
+            None => self.error.is_none() && !self.has_trailers_left(),
         }
+    }
+
+    fn has_trailers_left(&self) -> bool {
+        self.trailers.is_some() && !self.trailers_read
     }
 }
 
@@ -163,16 +180,20 @@ impl<B> ReplayBuffer<B> {
         }
     }
 
+    fn push(&mut self, data: Bytes) {
+        match self.first_frame {
+            None => self.first_frame = Some(data),
+            Some(_) => self.more_frames.push(data),
+        }
+    }
+
     /// Buffers a frame that was read from the source if there is space, else discards the buffer.
     fn buffer(&mut self, data: &Bytes) {
         // All or nothing: a replay from the middle would be another body.
         let space = self.space.filter(|_| self.frame_count() < MAX_FRAMES);
         self.space = space.and_then(|space| space.checked_sub(data.len()));
         if self.is_replayable() {
-            match self.first_frame {
-                None => self.first_frame = Some(data.clone()),
-                Some(_) => self.more_frames.push(data.clone()),
-            }
+            self.push(data.clone());
         }
         // The source is read only after all buffered frames.
         self.position = self.frame_count();
@@ -197,6 +218,9 @@ where
         }
         if let Some(body) = self.source.take() {
             return self.poll_source(body, cx);
+        }
+        if let Some(error) = self.error.take() {
+            return Poll::Ready(Some(Err(error)));
         }
         if mem::replace(&mut self.trailers_read, true) {
             return Poll::Ready(None);
@@ -231,6 +255,73 @@ where
                 Poll::Ready(None)
             }
         }
+    }
+
+    /// Reads the source as far as it is ready and there is space, for a copy: the latest reader has read none of it.
+    ///
+    /// Returns the waker of that reader if it waits for what was read.
+    pub(super) fn fill(&mut self) -> Option<Waker> {
+        // The source goes on to wake the reader.
+        let waker = self.reader_waker.clone();
+        let cx = &mut Context::from_waker(waker.as_ref().unwrap_or(Waker::noop()));
+        let mut has_read = false;
+        // Taken out, so that one that panics is not polled again.
+        while self.is_replayable()
+            && let Some(mut body) = self.source.take()
+        {
+            let space = self.space.take();
+            // Stays if the source panics, so that its reader does not take that for the end.
+            self.error = Some("the body panicked".into());
+            let polled = Pin::new(&mut body).poll_frame(cx);
+            self.error = None;
+            match polled {
+                Poll::Pending => {
+                    (self.source, self.space) = (Some(body), space);
+                    break;
+                }
+                Poll::Ready(Some(Ok(frame))) => {
+                    self.space = space;
+                    self.source = (!frame.is_trailers()).then_some(body);
+                    self.keep(frame);
+                }
+                // The reader gets the error: it comes after what it has not read.
+                Poll::Ready(Some(Err(error))) => self.error = Some(error.into()),
+                Poll::Ready(None) => self.space = space,
+            }
+            has_read = true;
+        }
+        self.reader_waker.take_if(|_| has_read)
+    }
+
+    /// Keeps a frame that no reader has read, also one for which there is no space: only copies and replays end then.
+    fn keep(&mut self, frame: Frame<Bytes>) {
+        match frame.into_data() {
+            Ok(data) => {
+                let space = self.space.filter(|_| self.frame_count() < MAX_FRAMES);
+                self.space = space.and_then(|space| space.checked_sub(data.len()));
+                self.push(data);
+            }
+            Err(frame) => self.trailers = frame.into_trailers().ok(),
+        }
+    }
+
+    /// Returns a buffer of its own for another reader, if all of the body is here.
+    pub(super) fn copy_if_complete(&self) -> Option<Self> {
+        let is_complete = self.source.as_ref().is_none_or(Body::is_end_stream);
+        let space = self.space.filter(|_| is_complete)?;
+        Some(ReplayBuffer {
+            source: None,
+            first_frame: self.first_frame.clone(),
+            more_frames: self.more_frames.clone(),
+            trailers: self.trailers.clone(),
+            has_exact_size: self.has_exact_size,
+            error: None,
+            space: Some(space),
+            generation: 0,
+            position: 0,
+            trailers_read: false,
+            reader_waker: None,
+        })
     }
 
     fn record(&mut self, frame: &Frame<Bytes>) {

@@ -104,6 +104,33 @@ impl<B: Body<Data = Bytes>> ReplayBody<B> {
     }
 }
 
+impl<B> ReplayBody<B>
+where
+    B: Body<Data = Bytes, Error: Into<BoxError>> + Unpin,
+{
+    /// Returns a body of its own with the same content, if all of it is here: both may be read at the same time. Reads the
+    /// source as far as it is ready.
+    pub(super) fn copy_if_complete(&self) -> Option<Self> {
+        match &self.0 {
+            ReplayKind::Once(_) => None,
+            ReplayKind::Empty => Some(ReplayBody(ReplayKind::Empty)),
+            ReplayKind::Buffered { buffer, .. } => {
+                let mut buffer = lock(buffer);
+                let waker = buffer.fill();
+                let copy = buffer.copy_if_complete();
+                drop(buffer);
+                // Not under the lock: the task that is woken may poll the body at once.
+                if let Some(waker) = waker {
+                    waker.wake();
+                }
+                let buffer = Arc::new(Mutex::new(copy?));
+                let generation = 0;
+                Some(ReplayBody(ReplayKind::Buffered { buffer, generation }))
+            }
+        }
+    }
+}
+
 fn watch<B: Body>(body: B, upload: Option<&Upload>) -> WatchedBody<B> {
     let reporter = upload.and_then(|upload| upload.reporter(&body.size_hint(), None));
     WatchedBody::new(body, reporter)

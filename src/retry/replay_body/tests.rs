@@ -5,6 +5,7 @@ use proptest::prelude::*;
 use std::{
     collections::VecDeque,
     io,
+    panic::{AssertUnwindSafe, catch_unwind},
     sync::atomic::{AtomicU32, Ordering},
     task::{Wake, Waker},
 };
@@ -110,6 +111,20 @@ fn earlier_reader_fails_once_superseded() {
     );
     assert!(!first.is_end_stream(), "it is not complete");
     assert_eq!(poll_times(&mut second, 99).data, b"an order");
+}
+
+#[test]
+fn replay_with_trailers_says_its_length_only_if_the_source_did() {
+    for has_exact_size in [false, true] {
+        let source = scripted_source(&[b"an order".into()], true, has_exact_size);
+        let mut first = ReplayBody::new(source, 99);
+        assert!(poll_times(&mut first, 99).trailers);
+        let hint = first.replay().expect("short enough").size_hint();
+        assert_eq!(
+            (hint.lower(), hint.exact()),
+            (8, has_exact_size.then_some(8))
+        );
+    }
 }
 
 #[test]
@@ -335,4 +350,118 @@ fn body_is_unread_until_a_frame_was_read() {
     let empty = ReplayBody::new(http_body_util::Full::<Bytes>::default(), 0);
     assert!(empty.is_unread() && empty.is_empty());
     assert!(!ReplayBody::once(scripted_source(&[], false, true), None).is_unread());
+}
+
+/// A source that is ready at once.
+fn ready_source(
+    chunks: &[Vec<u8>],
+    trailers: bool,
+) -> impl Body<Data = Bytes, Error = io::Error> + Unpin {
+    use http_body_util::StreamBody;
+    let source = scripted_source(chunks, trailers, false);
+    StreamBody::new(futures_util::stream::iter(source.frames))
+}
+
+#[test]
+fn copy_of_a_body_is_read_beside_it() {
+    let chunks = [b"an".to_vec(), b" order".to_vec()];
+    let whole = |sent: ReadResult| (sent.data, sent.trailers, sent.ended);
+    let expected = (chunks.concat(), true, true);
+    // However much of it was read.
+    for polls in 0..4 {
+        let mut first = ReplayBody::new(ready_source(&chunks, true), 99);
+        let head = poll_times(&mut first, polls);
+        let mut copy = first.copy_if_complete().expect("all of it is ready");
+        // Trailers follow.
+        let hint = copy.size_hint();
+        assert_eq!((hint.lower(), hint.exact()), (8, None));
+        assert_eq!(whole(poll_times(&mut copy, 99)), expected);
+        let rest = poll_times(&mut first, 99);
+        let all = [head.data, rest.data].concat();
+        assert_eq!(all, chunks.concat(), "{polls}");
+        assert!(rest.ended && (head.trailers || rest.trailers), "{polls}");
+        let mut again = first.replay().expect("short enough");
+        assert_eq!(whole(poll_times(&mut again, 99)), expected);
+    }
+}
+
+#[test]
+fn copy_waits_for_the_end_of_a_body() {
+    let mut first = ReplayBody::new(scripted_source(&[b"an".into()], false, false), 99);
+    // Pending once before each frame.
+    assert!(first.copy_if_complete().is_none() && first.is_replayable());
+    assert!(first.copy_if_complete().is_none());
+    let copy = first.copy_if_complete();
+    assert_eq!(poll_times(&mut copy.expect("complete"), 9).data, b"an");
+    assert_eq!(poll_times(&mut first, 9).data, b"an");
+}
+
+#[test]
+fn reader_is_woken_if_a_copy_has_polled_the_source() {
+    let mut first = ReplayBody::new(scripted_source(&[b"an".into()], false, false), 99);
+    let woken = Arc::new(CountedWakes::default());
+    let waker = Waker::from(woken.clone());
+    let mut cx = Context::from_waker(&waker);
+    assert!(Pin::new(&mut first).poll_frame(&mut cx).is_pending());
+    assert!(first.copy_if_complete().is_none());
+    assert_eq!(woken.0.load(Ordering::Relaxed), 1);
+    assert!(first.copy_if_complete().is_some());
+    assert_eq!(
+        woken.0.load(Ordering::Relaxed),
+        1,
+        "it has not waited since"
+    );
+}
+
+#[test]
+fn body_that_is_too_long_has_no_copy_and_loses_nothing() {
+    let chunks = [vec![1; 60], vec![2; 60], vec![3; 60]];
+    let mut first = ReplayBody::new(ready_source(&chunks, true), 100);
+    assert!(first.copy_if_complete().is_none() && !first.is_replayable());
+    assert!(first.copy_if_complete().is_none());
+    let sent = poll_times(&mut first, 99);
+    assert_eq!((sent.data, sent.trailers), (chunks.concat(), true));
+    assert!(sent.ended && buffered_bytes(&first) == 0);
+    let once = ReplayBody::once(ready_source(&chunks, true), None);
+    assert!(once.copy_if_complete().is_none());
+    let empty = ReplayBody::new(http_body_util::Full::<Bytes>::default(), 0);
+    assert!(empty.copy_if_complete().is_some_and(|copy| copy.is_empty()));
+}
+
+#[test]
+fn error_that_a_copy_meets_is_that_of_the_reader() {
+    let mut source = scripted_source(&[b"an".into()], false, false);
+    source.frames.push_back(Err(io::Error::other("torn")));
+    let stream = futures_util::stream::iter(source.frames);
+    let mut first = ReplayBody::new(http_body_util::StreamBody::new(stream), 99);
+    assert!(first.copy_if_complete().is_none());
+    assert!(!first.is_replayable() && !first.is_end_stream());
+    // No length of which the request would be complete without its rest.
+    assert_eq!(
+        (first.size_hint().lower(), first.size_hint().upper()),
+        (2, None)
+    );
+    let sent = poll_times(&mut first, 99);
+    assert_eq!(
+        (sent.data, sent.failed.as_deref()),
+        (b"an".to_vec(), Some("torn"))
+    );
+}
+
+#[test]
+fn body_that_panics_while_a_copy_looks_at_it_does_not_end_for_its_reader() {
+    let frames = [Some(Bytes::from_static(b"an")), None];
+    let frames = frames.into_iter().map(|data| {
+        let data = data.expect("of the source");
+        Ok::<_, io::Error>(Frame::data(data))
+    });
+    let stream = futures_util::stream::iter(frames);
+    let mut first = ReplayBody::new(http_body_util::StreamBody::new(stream), 99);
+    let copied = catch_unwind(AssertUnwindSafe(|| first.copy_if_complete()));
+    assert!(copied.is_err() && !first.is_end_stream());
+    let sent = poll_times(&mut first, 99);
+    assert_eq!(
+        (sent.data, sent.failed.as_deref()),
+        (b"an".to_vec(), Some("the body panicked"))
+    );
 }

@@ -3,8 +3,8 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::{
-    Attempt, Budget, NotRetried, Reservation, Retry, RetryDecision, SpentRetry, backoff::next_seed,
-    call_config::CallConfig, plan::AttemptPlan,
+    Attempt, Budget, NotRetried, Reservation, Retry, RetryDecision, SpentRetry,
+    call_config::CallConfig, delays::next_seed, plan::AttemptPlan,
 };
 use crate::{
     call::{CallClock, NotSent, Outcome, Rejection, RejectionKind},
@@ -44,6 +44,19 @@ pub struct CallCompletion {
 }
 
 impl CallCompletion {
+    /// Creates the completion of a call whose attempts ran beside each other, with what was paid for the one that won.
+    pub(crate) fn of_hedge(spent: Option<SpentRetry>) -> Self {
+        let taken = spent.map(|spent| TakenRetries {
+            spent: Some(spent),
+            reservation: None,
+        });
+        CallCompletion {
+            taken: taken.map(Box::new),
+            has_budget: true,
+            was_retried: false,
+        }
+    }
+
     /// Returns whether the outcome changes the budget or the metrics.
     pub(super) fn is_needed(&self, retry: &Retry) -> bool {
         self.was_retried || (self.has_budget && retry.shared.budget.needs_outcomes())
@@ -150,6 +163,7 @@ impl RetryState {
     pub(super) fn attempt(&self) -> Attempt {
         Attempt {
             number: self.plan.attempt_number(),
+            later: 0,
             deadline: self.plan.deadline(),
             caller_deadline: self.caller_deadline,
             is_last: self.plan.attempt_number() >= self.config.word().max_attempts(),
@@ -307,7 +321,7 @@ pub(super) fn deadline_rejection(retry: &Retry, reason: &'static str) -> Rejecti
 /// Returns the context of the request, else the current one, with the number of the attempt. Returns `None` where that
 /// is the current one as it is, as for most first attempts.
 #[inline]
-fn attempt_context(request_context: Option<&Context>, number: u32) -> Option<Context> {
+pub(crate) fn attempt_context(request_context: Option<&Context>, number: u32) -> Option<Context> {
     Context::peek(|current| {
         let call = request_context.or(current)?;
         // Also for a first attempt inside another retry's attempt, which starts over at 1.

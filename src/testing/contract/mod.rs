@@ -22,7 +22,6 @@
 mod call_under_test;
 mod cases;
 mod checked_body;
-mod completed_run;
 mod runner;
 mod test_run;
 
@@ -35,8 +34,7 @@ use tower_service::Service;
 use self::{
     cases::Case,
     checked_body::CheckedBody,
-    completed_run::CompletedRun,
-    runner::{Checker, run_on_paused_clock, violation},
+    runner::{Checker, CompletedRun, run_on_paused_clock, violation},
 };
 use super::{ReadyChecked, RecordingGuard, Script, ScriptedBody};
 use crate::{

@@ -14,7 +14,6 @@ use tower_service::Service;
 use super::{
     call_under_test::{BodyUnderTest, CallPhase, CallUnderTest},
     cases::{Case, FAILURE_CASES, SUCCESS_CASES},
-    completed_run::CompletedRun,
     test_run::TestRun,
 };
 use crate::{
@@ -40,6 +39,15 @@ pub(super) struct Checker<'a, L, Req, Res> {
     /// True if the request can be a gRPC call.
     pub(super) supports_grpc: bool,
     pub(super) verify: &'a dyn Fn(&CompletedRun<'_>),
+}
+
+/// A run that has just ended.
+pub(super) struct CompletedRun<'a> {
+    pub(super) description: &'a str,
+    /// The number of calls, which all have ended.
+    pub(super) calls: usize,
+    /// The case, if all of its calls were polled to their end.
+    pub(super) completed_case: Option<&'a Case>,
 }
 
 /// Panics with a violation of the contract.

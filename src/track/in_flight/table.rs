@@ -15,7 +15,7 @@ use super::{
     slow_calls::SlowCalls, source::Sources,
 };
 use crate::{
-    call::{CallEnd, ConfigError},
+    call::{CallEnd, ConfigError, check_range},
     util::{padded::Padded, shards::shard_count, thread_slot::thread_slot},
 };
 
@@ -76,15 +76,7 @@ impl CallTable {
     /// assert_eq!(error.to_string(), "call table: capacity is 0, must be 1 to 1000000");
     /// ```
     pub fn with_capacity(capacity: usize) -> Result<Self, ConfigError> {
-        if !(1..=MAX_CAPACITY).contains(&capacity) {
-            let expected = format!("1 to {MAX_CAPACITY}");
-            return Err(ConfigError::new(
-                "call table",
-                "capacity",
-                capacity,
-                expected,
-            ));
-        }
+        check_range("call table", "capacity", capacity, 1..=MAX_CAPACITY)?;
         Ok(CallTable::new(capacity, shard_count()))
     }
 

@@ -1,4 +1,4 @@
-//! What a breaker tells of itself: transitions, logs, metrics, figures.
+//! The reports of a breaker: transitions, logs, metrics, figures.
 
 use std::{io, time::Duration};
 

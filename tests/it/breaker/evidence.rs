@@ -1,4 +1,4 @@
-//! What breakers count: what calls say about the peer, whatever their readers do.
+//! The evidence that breakers count: what calls say about the peer, whatever their readers do.
 
 use std::time::Duration;
 
@@ -189,7 +189,7 @@ async fn slow_head_opens_by_slow_rate_before_body_end() {
     assert_eq!(said.as_str(), "too slow: 200 OK");
 }
 
-/// What hangs is given up by its callers, and that is all that is ever seen of it.
+/// A call that hangs is given up by its caller, and that is all that is ever seen of it.
 #[tokio::test(start_paused = true)]
 async fn dropped_call_is_a_failure_once_slow() {
     for (patience, failures) in [(SECOND, 0), (2 * SECOND, 1)] {
@@ -205,7 +205,7 @@ async fn dropped_call_is_a_failure_once_slow() {
     assert_eq!(breaker.counts().calls, 0, "without a limit nothing is slow");
 }
 
-/// Whoever sends slowly and leaves a little later once made any peer slow that needs half of the limit.
+/// A caller that sends slowly and leaves a little later once made any peer slow that needs half of the limit.
 #[tokio::test(start_paused = true)]
 async fn dropped_call_with_slow_upload_is_not_counted() {
     for (sends_for, failures) in [(0, 1), (900, 0)] {
@@ -325,7 +325,7 @@ async fn slow_reader_within_timeout_is_not_counted() {
     assert_eq!(breaker.state(), CircuitState::Closed);
 }
 
-/// What went before a direct call in the same limit was held against its peer.
+/// The time before a direct call in the same limit was held against its peer.
 #[tokio::test(start_paused = true)]
 async fn call_begun_late_in_a_timeout_is_inconclusive() {
     let breaker = built(builder().consecutive_failures(5));

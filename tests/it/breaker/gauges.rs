@@ -130,7 +130,7 @@ fn state_gauge_shows_all_to_late_recorder() {
     assert_eq!(shown(&recorder, "late twins"), [Some(1), Some(1)]);
 }
 
-/// What an earlier recorder shows must not stay there for ever either.
+/// The gauges of an earlier recorder must not stay there for ever either.
 #[test]
 fn state_gauge_updates_replaced_recorder() {
     let _listing = listing();

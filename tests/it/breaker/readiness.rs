@@ -7,8 +7,10 @@ use tower::{Layer, Service, ServiceExt, service_fn};
 use tower_keep::{
     CircuitBreaker, Outcome, Rejection,
     breaker::CircuitState,
-    testing::{CountingWaker, ReadyChecked, Reply, Script, ScriptedBody},
+    testing::{CountingWaker, Reply, Script, ScriptedBody},
 };
+
+use crate::support::scripted::{never_ready, poll_ready};
 
 fn two_in_a_row() -> CircuitBreaker {
     let builder = CircuitBreaker::builder("peer").consecutive_failures(2);
@@ -23,20 +25,8 @@ fn open(breaker: &CircuitBreaker) {
     assert_eq!(breaker.state(), CircuitState::Open);
 }
 
-/// Never ready, and never called before it is.
-fn never_ready() -> ReadyChecked<Script> {
-    ReadyChecked::new(Script::new([Reply::ok()]).never_ready())
-}
-
 fn request() -> Request<ScriptedBody> {
     Request::new(ScriptedBody::new())
-}
-
-fn poll_ready<S: Service<Request<ScriptedBody>>>(
-    wakes: &CountingWaker,
-    service: &mut S,
-) -> Poll<bool> {
-    wakes.poll_ready(service).map(|ready| ready.is_ok())
 }
 
 #[tokio::test]

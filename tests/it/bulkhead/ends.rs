@@ -1,4 +1,4 @@
-//! As a layer: when a call gives its slot back, and what it counts as.
+//! The layer: when a call gives its slot back, and what it counts as.
 
 use std::{
     io,

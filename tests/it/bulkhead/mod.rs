@@ -1,5 +1,6 @@
 //! Bulkheads: so many calls at once, and no more.
 
+mod adaptive;
 mod calls;
 #[cfg(all(feature = "axum", feature = "reqwest", feature = "tonic"))]
 mod connections;

@@ -1,6 +1,6 @@
-//! As a layer: calls that wait for their slot, in the call or in `poll_ready`.
+//! The layer: calls that wait for their slot, in the call or in `poll_ready`.
 
-use std::{io, task::Poll};
+use std::io;
 
 use bytes::Bytes;
 use http::{Request, StatusCode};
@@ -15,6 +15,7 @@ use tower_keep::{
 };
 
 use super::{SECOND, ends, request};
+use crate::support::scripted::poll_ready;
 
 fn queuing(limit: u32) -> Bulkhead {
     let builder = Bulkhead::builder("queued calls").limit(limit);
@@ -24,13 +25,6 @@ fn queuing(limit: u32) -> Bulkhead {
 
 fn slow() -> ReadyChecked<Script> {
     ReadyChecked::new(Script::always(|| Reply::ok().after(SECOND).data("hello")))
-}
-
-fn poll_ready<S: Service<Request<ScriptedBody>>>(
-    wakes: &CountingWaker,
-    service: &mut S,
-) -> Poll<bool> {
-    wakes.poll_ready(service).map(|ready| ready.is_ok())
 }
 
 #[tokio::test(start_paused = true)]

@@ -1,27 +1,13 @@
 //! Readiness: a full bulkhead takes nothing from the service, and back pressure waits for a slot.
 
-use std::task::Poll;
-
-use http::Request;
 use tower::{Layer, Service};
 use tower_keep::{
     GuardLayer, Track,
-    testing::{CountingWaker, ReadyChecked, Reply, Script, ScriptedBody},
+    testing::{CountingWaker, Reply, Script},
 };
 
 use super::{bulkhead, request};
-
-/// Never ready, and never called before it is.
-fn never_ready() -> ReadyChecked<Script> {
-    ReadyChecked::new(Script::new([Reply::ok()]).never_ready())
-}
-
-fn poll_ready<S: Service<Request<ScriptedBody>>>(
-    wakes: &CountingWaker,
-    service: &mut S,
-) -> Poll<bool> {
-    wakes.poll_ready(service).map(|ready| ready.is_ok())
-}
+use crate::support::scripted::{never_ready, poll_ready};
 
 #[tokio::test]
 async fn full_bulkhead_rejects_without_polling_the_service() {

@@ -1,4 +1,4 @@
-//! Whatever panics beside a call, the process survives: with a subscriber, a recorder, error types and wakers that
+//! The process survives panics beside a call: with a subscriber, a recorder, error types and wakers that
 //! always panic, and `capture_panics` on. A process of its own, since all of that is global.
 
 use std::{

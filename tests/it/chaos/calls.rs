@@ -1,4 +1,4 @@
-//! What becomes of calls, of each protocol.
+//! The course of calls, of each protocol.
 
 use std::{io, panic::AssertUnwindSafe};
 

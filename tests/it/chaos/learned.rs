@@ -1,4 +1,4 @@
-//! What the layers around a chaos learn: the same as of a real fault.
+//! The lesson of the layers around a chaos: the same as of a real fault.
 
 use http::StatusCode;
 use http_body_util::BodyExt;
@@ -170,7 +170,7 @@ async fn retry_repeats_faults_until_one_attempt_has_none() {
     assert!(chaos.injected_count(FaultKind::Error) > 5);
 }
 
-/// Whoever looks at an error group or a log line sees that it was a rehearsal.
+/// Readers of an error group or a log line see that it was a rehearsal.
 #[tokio::test(start_paused = true)]
 async fn cause_of_a_response_is_the_fault() {
     let chaos = on("rehearsal", |chaos| chaos.response_rate(1.0));

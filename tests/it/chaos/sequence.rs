@@ -1,4 +1,4 @@
-//! Which calls get faults.
+//! The choice of the calls that get faults.
 
 use tower::{Layer, ServiceExt};
 use tower_keep::{

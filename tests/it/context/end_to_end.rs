@@ -52,7 +52,7 @@ impl fmt::Display for StockIsGone {
 }
 impl Error for StockIsGone {}
 
-/// What the gateway answers with where it has nothing better.
+/// The error that the gateway answers with where it has nothing better.
 struct Failed(BoxError);
 
 impl<E: Into<BoxError>> From<E> for Failed {

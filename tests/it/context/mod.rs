@@ -44,7 +44,7 @@ fn with<'a>(
     request
 }
 
-/// What a handler is told of its call, as `name=value` lines.
+/// Returns the call as its handler sees it, in `name=value` lines.
 fn told() -> String {
     let call = Context::current().expect("a context");
     let mut told = format!(

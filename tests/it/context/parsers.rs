@@ -1,4 +1,4 @@
-//! What must hold for every byte that a stranger may put into a context header.
+//! The rules for every byte that a stranger may put into a context header.
 
 use http::{HeaderMap, HeaderName, HeaderValue};
 use proptest::{collection::vec, prelude::*, sample::select};

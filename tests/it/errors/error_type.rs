@@ -122,7 +122,7 @@ async fn error_type_of_server_is_the_same_everywhere() {
     }
 }
 
-/// By observe.md 7: codes and messages of a `tonic::Status` divide groups.
+/// Codes and messages of a `tonic::Status` divide groups (observe.md 7).
 #[test]
 fn grpc_status_is_grouped_by_code_and_message() {
     let errors = ErrorTracker::default();

@@ -22,7 +22,7 @@ fn by_number(end: &ClassifyInput<'_>) -> Outcome {
     }
 }
 
-/// How many were served in place of this outcome, and how many failed for this reason.
+/// Returns how many were served in place of this outcome, and how many failed for this reason.
 fn counted(meter: &Meter, outcome: &str, reason: &str) -> (f64, f64) {
     let served = meter.sum("tower_keep_fallbacks_total", &[("outcome", outcome)]);
     let failed = meter.sum("tower_keep_fallbacks_failed_total", &[("reason", reason)]);

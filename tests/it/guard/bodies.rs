@@ -1,4 +1,4 @@
-//! What a guarded body says of itself.
+//! The body's own claims: length and end.
 
 use std::task::Poll;
 

@@ -1,4 +1,4 @@
-//! Who reads the clock, and how often.
+//! The readings of the clock: who, and how often.
 
 use std::sync::{Arc, Mutex};
 
@@ -18,7 +18,7 @@ use tower_keep::{
 
 use super::{driver::*, requests::*};
 
-/// Whether somebody further out has read the clock, at admission and at the head.
+/// A guard that looks whether somebody further out has read the clock, at admission and at the head.
 #[derive(Clone, Default)]
 struct Peek(Arc<Mutex<Vec<Option<Instant>>>>);
 

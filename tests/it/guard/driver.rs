@@ -22,7 +22,7 @@ use super::requests::scripted;
 /// More polls than any call here needs.
 pub const LONG: usize = 20;
 
-/// How far a call is followed before it is dropped.
+/// The point up to which a call is followed before it is dropped.
 #[derive(Clone, Copy, Debug)]
 pub enum Until {
     /// To the end of its body.
@@ -33,7 +33,7 @@ pub enum Until {
     Frames(usize),
 }
 
-/// What the caller saw of a call, and how it settled.
+/// The view that the caller had of a call, and how it settled.
 #[derive(Debug, Default)]
 pub struct Seen {
     pub head: Option<http::response::Parts>,

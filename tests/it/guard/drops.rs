@@ -33,7 +33,7 @@ fn dropped_future_before_head_is_cancelled() {
     ]);
 }
 
-/// What a client's reader does not wait for it does not need. A server's body is dropped because the client has gone.
+/// A client's reader does not need what it does not wait for. A server's body is dropped because the client has gone.
 #[test]
 fn dropped_unread_body_is_success_on_client_only() {
     const GONE: (Outcome, Evidence) = (Cancelled, Healthy);
@@ -180,7 +180,7 @@ fn failed_head_decides_outcome_when_body_dropped() {
     ]);
 }
 
-/// Who hangs up has cancelled: a deadline that it sent along does not make the peer slow.
+/// A caller that hangs up has cancelled: a deadline that it sent along does not make the peer slow.
 #[tokio::test(start_paused = true)]
 async fn dropped_call_is_cancelled_whatever_its_deadline() {
     let dropped_after = async |millis, reply: fn() -> Reply, polls_of_body| {

@@ -19,7 +19,7 @@ use tower_keep::{
 
 use super::{driver::*, requests::*};
 
-/// Where it panics, how, and how far the call is followed.
+/// The place where it panics, how, and how far the call is followed.
 type Told = (&'static str, fn() -> Reply, Until);
 
 /// The response was there, but what was left of the future panicked when it was let go, outside of the guards: the
@@ -131,7 +131,7 @@ fn panic_of_body_completes_then_unwinds() {
     }
 }
 
-/// What a body says of itself may panic as well: the call settled as cancelled.
+/// A body's claims of itself may panic as well: the call settled as cancelled.
 #[test]
 fn panic_in_size_hint_is_panicked() {
     struct Moody(&'static str);

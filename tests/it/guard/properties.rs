@@ -1,4 +1,4 @@
-//! What must hold for every call, whatever strangers send, services do and callers give up.
+//! The rules for every call, whatever strangers send, services do and callers give up.
 
 use std::{
     panic::{AssertUnwindSafe, catch_unwind},
@@ -77,7 +77,7 @@ proptest! {
     }
 }
 
-/// What may be gRPC.
+/// Makes a request that may be gRPC.
 fn post() -> Request<ScriptedBody> {
     let mut request = Request::new(ScriptedBody::new());
     *request.method_mut() = Method::POST;

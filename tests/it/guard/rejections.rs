@@ -200,7 +200,7 @@ fn rejection_has_cause_if_future_unpolled() {
     assert_eq!(outer.single().cause.as_deref(), Some(REJECTED));
 }
 
-/// What a guard logs about a head must carry the call's IDs, as in its other hooks.
+/// The log lines of a guard about a head must carry the call's IDs, as in its other hooks.
 #[test]
 fn on_head_runs_inside_earlier_guards() {
     #[derive(Clone, Default)]

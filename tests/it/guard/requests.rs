@@ -102,7 +102,7 @@ pub fn rejection() -> Rejection {
     Rejection::overloaded("inner")
 }
 
-/// As a guard further in leaves it.
+/// Makes a response as a guard further in leaves it.
 pub fn rejected() -> Reply {
     Reply::status(503).extension(rejection())
 }

@@ -16,6 +16,7 @@ use tower_keep::{
     context::{Baggage, CallId, HeaderErrorKind, Traceparent, Tracestate},
     errors::{ErrorRecord, Fingerprint, normalize_message},
     guard::Admit,
+    priority::Priority,
     protocol::WireFormat,
     retry::RetryAfter,
     timeout::Deadline,
@@ -27,7 +28,7 @@ pub use super::trace_formats::{b3, b3_multi, x_ray};
 pub type Invariant = fn(&[u8]);
 
 /// Each with the name of its target and of its folder of seeds.
-pub const INVARIANTS: [(&str, Invariant); 14] = [
+pub const INVARIANTS: [(&str, Invariant); 15] = [
     ("traceparent", traceparent),
     ("tracestate", tracestate),
     ("baggage", baggage),
@@ -40,6 +41,7 @@ pub const INVARIANTS: [(&str, Invariant); 14] = [
     ("retry_after", retry_after),
     ("pushback", pushback),
     ("deadline", deadline),
+    ("priority", priority),
     ("error_message", error_message),
     ("fingerprint", fingerprint),
 ];
@@ -66,6 +68,18 @@ pub fn traceparent(bytes: &[u8]) {
         assert_eq!(sent, read.to_string().as_str());
         assert_eq!(sent.as_bytes()[2..53], bytes[2..53]);
         assert_eq!(Traceparent::parse(sent.as_bytes()), Ok(read));
+    }
+}
+
+/// A priority is read if and only if it is written as it is sent.
+pub fn priority(bytes: &[u8]) {
+    let Ok(text) = std::str::from_utf8(bytes) else {
+        return;
+    };
+    if let Ok(read) = text.parse::<Priority>() {
+        assert_eq!(read.to_string(), text);
+        assert!(text.len() <= "critical;level=99".len());
+        assert!(read.level().is_none_or(|level| level < 100));
     }
 }
 

@@ -1,4 +1,4 @@
-//! What replaces the failure of a call, and how that is seen.
+//! The replacements of failed calls, and how they are seen.
 
 use std::{
     convert::Infallible,

@@ -6,6 +6,7 @@ mod ends;
 mod fallbacks;
 mod outcomes;
 mod parts;
+mod rate_limits;
 
 use std::{error::Error, fmt, time::Duration};
 

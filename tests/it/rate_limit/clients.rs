@@ -112,7 +112,7 @@ async fn status_of_tonic_as_an_error_empties_the_limit() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn other_answers_empty_nothing() {
+async fn answers_without_a_limit_of_the_peer_empty_nothing() {
     let limit = limit(10);
     for reply in [
         (|| Reply::ok().header("retry-after", "7")) as fn() -> Reply,

@@ -41,7 +41,7 @@ async fn rejections_have_the_fields_by_default() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn all_responses_have_the_fields_by_option_or_none() {
+async fn fields_are_on_all_responses_by_option_or_on_none() {
     let all = fields_of_four(&limit(RateLimitFields::Always)).await;
     let expected = [(2, 10), (1, 10), (0, 10), (0, 10)];
     assert_eq!(

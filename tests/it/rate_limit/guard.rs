@@ -10,17 +10,18 @@ use tower_keep::{
     call::{CallClock, find},
     guard::Admit,
     rate_limit::RateLimit,
-    testing::{CountingWaker, ReadyChecked, RecordingGuard, Reply, Script, ScriptedBody},
+    testing::{CountingWaker, RecordingGuard, Reply, Script, ScriptedBody},
 };
 
 use super::{SECOND, call, grpc_request, limit, request};
+use crate::support::scripted::never_ready;
 
 fn rejection(error: &BoxError) -> &Rejection {
     Rejection::find(&**error).expect("a rejection")
 }
 
 #[tokio::test(start_paused = true)]
-async fn any_service_gets_the_rejection_as_its_error() {
+async fn rejection_is_the_error_of_any_service() {
     let service = service_fn(|n: u32| async move { Ok::<_, io::Error>(n) });
     let mut service = limit(2).layer().any().layer(service);
     for n in 0..2 {
@@ -85,11 +86,6 @@ async fn outer_guards_see_the_rejected_call_and_its_head() {
     assert_eq!(outcomes, [Outcome::Success, Outcome::Rejected]);
     let heads: Vec<_> = seen.heads().iter().map(|head| head.status).collect();
     assert_eq!(heads, [200, 429]);
-}
-
-/// Never ready, and never called before it is.
-fn never_ready() -> ReadyChecked<Script> {
-    ReadyChecked::new(Script::new([Reply::ok()]).never_ready())
 }
 
 #[tokio::test(start_paused = true)]

@@ -1,6 +1,6 @@
 //! A limit for each key.
 
-use std::{convert::Infallible, future::ready, net::SocketAddr};
+use std::{convert::Infallible, future::ready, net::SocketAddr, time::Duration};
 
 use http::{HeaderName, Request, Response};
 use tokio::time::advance;
@@ -8,7 +8,7 @@ use tower::{Layer, Service, ServiceExt, service_fn};
 use tower_keep::{
     Rejection,
     context::TrustedProxies,
-    rate_limit::{KeyedRateLimit, RateLimit},
+    rate_limit::{KeyedRateLimit, RateLimit, RateLimitLayer},
     registry::Stat,
     testing::{Reply, Script, ScriptedBody},
 };
@@ -23,7 +23,7 @@ fn keyed(burst: u32) -> KeyedRateLimit {
 }
 
 #[tokio::test(start_paused = true)]
-async fn each_key_has_a_limit_of_its_own() {
+async fn key_has_a_limit_of_its_own() {
     let tenants = keyed(2);
     for _ in 0..2 {
         tenants.check("a").expect("the burst of a");
@@ -319,4 +319,90 @@ async fn too_many_requests_empty_the_limit_of_the_key() {
     let rejection = limits.check("a.example").expect_err("empty");
     assert_eq!(rejection.retry_after(), Some(7 * SECOND));
     assert_eq!(limits.available("b.example"), 10);
+}
+
+#[tokio::test(start_paused = true)]
+async fn weight_of_a_request_is_as_many_calls_of_its_key() {
+    let tenants = keyed(10);
+    let guard = tenants
+        .keyed_by(|(tenant, _): &(&'static str, u32)| Some(*tenant))
+        .weighted_by(|(_, weight): &(&'static str, u32)| match weight {
+            13 => panic!("unlucky"),
+            weight => *weight,
+        });
+    let service = service_fn(|_: (&str, u32)| ready(Ok::<_, Infallible>(())));
+    let service = guard.layer().any().layer(service);
+    let call = |tenant, weight| service.clone().oneshot((tenant, weight));
+    call("a", 7).await.expect("of the burst");
+    let error = call("a", 4).await.expect_err("3 are left");
+    let rejection = Rejection::find(&*error).expect("a rejection");
+    assert_eq!(rejection.retry_after(), Some(SECOND));
+    assert_eq!(rejection.key(), Some("a"));
+    call("a", 0).await.expect("takes nothing");
+    call("b", 10).await.expect("a limit of its own");
+    let error = call("c", 11).await.expect_err("above the burst");
+    let rejection = Rejection::find(&*error).expect("a rejection");
+    assert_eq!(rejection.retry_after(), None);
+    call("c", 13).await.expect("limits nothing");
+    let available = ["a", "b", "c"].map(|key| tenants.available(key));
+    assert_eq!(available, [3, 0, 10]);
+}
+
+/// The key or the weight of a request, or the text of its key for the rejection.
+#[tokio::test(start_paused = true)]
+async fn closure_that_panics_limits_nothing_where_calls_wait_as_well() {
+    let service = service_fn(|_: u32| ready(Ok::<_, Infallible>(())));
+    let limits = keyed(1);
+    let broken = limits.keyed_by(|_: &u32| -> Option<u32> { panic!("a bug") });
+    let layer = RateLimitLayer::any(broken);
+    let weighted = limits.keyed_by(|key: &u32| Some(*key));
+    let weighted = RateLimitLayer::any(weighted.weighted_by(|_| panic!("a bug")));
+    for row in 0..3 {
+        let answer = layer.layer(service).oneshot(row).await;
+        answer.expect("admitted");
+        let answer = weighted.layer(service).oneshot(row).await;
+        answer.expect("admitted");
+    }
+    assert!(limits.is_empty());
+}
+
+/// A key whose text cannot be had.
+#[derive(Hash)]
+struct Silent;
+
+impl std::fmt::Display for Silent {
+    fn fmt(&self, _: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        panic!("a bug")
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn rejection_stays_one_if_the_text_of_its_key_panics() {
+    let service = service_fn(|_: u32| ready(Ok::<_, Infallible>(())));
+    let template = builder(1).max_wait(Duration::ZERO);
+    let limits = KeyedRateLimit::builder(template).build().expect("valid");
+    let guard = limits.keyed_by(|_: &u32| Some(Silent));
+    limits.check(&Silent).expect("the burst");
+    let error = guard.layer().any().layer(service).oneshot(7).await;
+    let error = error.expect_err("rejected at once");
+    assert_eq!(Rejection::find(&*error).and_then(Rejection::key), None);
+    let error = RateLimitLayer::any(guard).layer(service).oneshot(7).await;
+    let error = error.expect_err("cannot wait");
+    assert_eq!(Rejection::find(&*error).and_then(Rejection::key), None);
+}
+
+/// The rejection said that all of the burst was left, that of a key which had never called.
+#[tokio::test(start_paused = true)]
+async fn fields_of_a_key_without_a_place_are_those_of_the_limit_that_it_shares() {
+    let limits = KeyedRateLimit::builder(builder(2)).max_keys(1);
+    let limits = limits.build().expect("valid");
+    limits.check("a").expect("a place");
+    limits.check("b").expect("shares a limit");
+    limits.check("c").expect("shares it");
+    assert_eq!(["a", "b", "d"].map(|key| limits.available(key)), [1, 0, 0]);
+    let guard = limits.keyed_by_ref(|request: &Request<ScriptedBody>| request.uri().host());
+    let service = guard.layer().server().layer(always(Reply::ok));
+    let response = service.oneshot(request()).await.expect("a response");
+    assert_eq!(response.status(), 429);
+    assert_eq!(response.headers()["ratelimit"], r#""default";r=0;t=1"#);
 }

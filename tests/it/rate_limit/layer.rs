@@ -214,7 +214,7 @@ fn orders(layers: usize) -> Vec<Vec<usize>> {
 }
 
 #[tokio::test(start_paused = true)]
-async fn every_order_of_layers_survives_failures_hangs_and_drops() {
+async fn layers_in_every_order_survive_failures_hangs_and_drops() {
     for order in orders(4) {
         let limit = tower_keep::RateLimit::builder("storm")
             .rate(50, SECOND)
@@ -256,4 +256,36 @@ async fn every_order_of_layers_survives_failures_hangs_and_drops() {
         advance(60 * SECOND).await;
         assert_eq!(limit.available(), 5, "{order:?}");
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn weighted_calls_wait_for_all_that_they_count_as() {
+    let tenants = KeyedRateLimit::builder(builder(4).max_wait(9 * SECOND));
+    let tenants = tenants.build().expect("valid");
+    let guard = tenants
+        .keyed_by(|(tenant, _): &(u32, u32)| Some(*tenant))
+        .weighted_by(|(_, weight): &(u32, u32)| *weight);
+    let start = Instant::now();
+    let service = service_fn(move |_: (u32, u32)| ready(Ok::<_, Infallible>(start.elapsed())));
+    let service = RateLimitLayer::any(guard).layer(service);
+    let calls = [(7, 4), (7, 3), (8, 2), (7, 0), (7, 5)].map(|call| service.clone().oneshot(call));
+    let answers: Vec<_> = join_all(calls).await.into_iter().map(Result::ok).collect();
+    let at = |seconds: u32| Some(SECOND * seconds);
+    assert_eq!(answers, [at(0), at(3), at(0), at(3), None]);
+    // What is dropped while it waits puts all of it back.
+    let tenants = tenants.clone();
+    tenants.reset();
+    let mut waiting = RateLimitLayer::any(
+        tenants
+            .keyed_by(|_: &u32| Some("all"))
+            .weighted_by(|weight: &u32| *weight),
+    )
+    .layer(service_fn(|_: u32| ready(Ok::<_, Infallible>(()))));
+    waiting.call(4).await.expect("the burst");
+    let wakes = CountingWaker::new();
+    let mut dropped = wakes.call(&mut waiting, 3);
+    assert!(wakes.poll(dropped.as_mut()).is_pending());
+    drop(dropped);
+    let next = tenants.reserve("all", 1, 9 * SECOND).expect("in time");
+    assert_eq!(next.wait(), SECOND);
 }

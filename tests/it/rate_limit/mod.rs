@@ -2,13 +2,13 @@
 
 use std::time::Duration;
 
-use http::{Request, Response};
-use tower::{Layer, Service, ServiceExt};
+use http::Request;
 use tower_keep::{
-    BoxError,
     rate_limit::{RateLimit, RateLimitBuilder},
     testing::{Reply, Script, ScriptedBody},
 };
+
+use crate::support::scripted::call;
 
 mod clients;
 mod fields;
@@ -16,6 +16,7 @@ mod guard;
 mod handle;
 mod keyed;
 mod layer;
+mod layer_clients;
 mod settings;
 mod windows;
 
@@ -45,18 +46,4 @@ fn grpc_request() -> Request<ScriptedBody> {
 /// Returns a service that always replies so.
 fn always(reply: fn() -> Reply) -> Script {
     Script::always(reply)
-}
-
-/// Makes one call through the layer, which the service replies to so.
-async fn call<L, B>(
-    layer: &L,
-    request: Request<ScriptedBody>,
-    reply: fn() -> Reply,
-) -> Result<Response<B>, BoxError>
-where
-    L: Layer<Script>,
-    L::Service: Service<Request<ScriptedBody>, Response = Response<B>, Error: Into<BoxError>>,
-{
-    let service = layer.layer(always(reply));
-    service.oneshot(request).await.map_err(Into::into)
 }

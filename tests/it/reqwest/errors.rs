@@ -1,4 +1,4 @@
-//! What cannot be sent says why, and is sent once.
+//! The requests that cannot be sent say why, and are sent once.
 
 use tower::ServiceBuilder;
 use tower_keep::{

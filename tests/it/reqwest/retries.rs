@@ -1,4 +1,4 @@
-//! Retries over reqwest: bodies are replayed, and what was never sent is known.
+//! Retries and hedges over reqwest: bodies are replayed, and what was never sent is known.
 
 use std::{sync::atomic::Ordering, time::Duration};
 
@@ -6,6 +6,7 @@ use tower::{Layer, ServiceBuilder};
 use tower_keep::{
     GuardLayer, Outcome,
     call::find,
+    hedge::{Hedge, HedgeLayer},
     reqwest::{LayeredClient, service},
     retry::Attempt,
 };
@@ -63,4 +64,19 @@ async fn reqwest_timeout_of_a_request_ends_one_attempt() {
     assert!(find::<reqwest::Error>(&*error).unwrap().is_timeout());
     let outcomes: Vec<_> = ends.so_far().iter().map(|told| told.outcome).collect();
     assert_eq!(outcomes, [Outcome::TimedOut; 3]);
+}
+
+#[tokio::test]
+async fn reqwest_put_is_hedged_with_its_body() {
+    let (address, calls) = peer(1).await;
+    let hedge = Hedge::builder("reqwest").delay(Duration::from_millis(50));
+    let hedge = HedgeLayer::client(hedge.build().unwrap());
+    let http = reqwest::Client::new();
+    let client = LayeredClient::new(hedge.layer(service(http.clone())));
+    let request = http.put(url(address, "/")).json(&["an order"]);
+    let response = within(client.send(request)).await.unwrap();
+    let attempt = response.extensions().get::<Attempt>().unwrap();
+    assert_eq!(attempt.number(), 2);
+    assert_eq!(response.text().await.unwrap(), r#"["an order"]"#);
+    assert_eq!(calls.load(Ordering::Relaxed), 2);
 }

@@ -127,7 +127,7 @@ async fn applied_settings_are_logged_if_they_change_something() {
     assert_eq!(logs.events("tower_keep::retry").len(), 1);
 }
 
-/// What other callers of the peer count is not lost.
+/// The counts of other callers of the peer are not lost.
 #[tokio::test(start_paused = true)]
 async fn budget_of_a_retry_stays_the_one_that_others_share() -> Result<(), BoxError> {
     let retry = Retry::new("changed");

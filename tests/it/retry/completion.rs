@@ -22,7 +22,7 @@ use crate::support::meter::meter;
 
 // ---- budgets are settled when the call ends
 
-/// What is done with a body, and whether it is a success.
+/// The reader of a body, and whether it is a success.
 type Case = (&'static str, fn() -> ScriptedBody, bool, bool);
 
 fn whole() -> ScriptedBody {

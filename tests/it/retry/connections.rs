@@ -44,7 +44,7 @@ use crate::support::{listen, within};
 
 // ---- uploads
 
-/// How a server's first attempt at an upload ends, after it has read so much of it.
+/// The end of a server's first attempt at an upload, after it has read so much of it.
 #[derive(Clone, Copy, Debug)]
 enum Failure {
     Answers503,

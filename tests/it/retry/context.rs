@@ -26,12 +26,12 @@ use crate::support::logs::{Logs, logs};
 
 const WAIT: Duration = Duration::from_millis(100);
 
-/// Which attempt the current context speaks of.
+/// Returns the attempt that the current context speaks of.
 fn attempt_number() -> Option<u32> {
     Context::with_current(|context| context.map(Context::attempt))
 }
 
-/// What was seen when.
+/// The log of what was seen when.
 type Log = Arc<Mutex<Vec<(&'static str, Option<u32>)>>>;
 
 /// Pending once, then an error; tells the log in which attempt it was made, polled and dropped.
@@ -128,7 +128,7 @@ async fn context_attempt_number_restarts_in_nested_retry() {
     assert_eq!(*log.lock().unwrap(), expected(&numbers));
 }
 
-/// Whoever sends the context on looks into the request first, and then at what is current.
+/// A layer that sends the context on looks into the request first, and then at what is current.
 #[tokio::test(start_paused = true)]
 async fn context_of_request_is_numbered_and_current() {
     let seen = Mutex::new(Vec::new());
@@ -174,7 +174,7 @@ async fn deadline_of_context_stops_attempts() {
     assert_eq!(*calls.lock().unwrap(), 3);
 }
 
-/// As behind a buffer: `call` runs in the buffer's task, the future in the caller's.
+/// The `call` runs in a buffer's task, the future in the caller's.
 #[tokio::test(start_paused = true)]
 async fn deadline_known_at_first_poll_counts() {
     let calls = Mutex::new(0);

@@ -237,7 +237,7 @@ fn retry_service(
 #[derive(Debug)]
 struct Answer(u32, #[allow(dead_code)] Arc<()>);
 
-/// What a service will answer, and what it was asked.
+/// The answers of a service, and what it was asked.
 struct Script {
     shared: Arc<Mutex<Scripted>>,
     /// Held by every answer.

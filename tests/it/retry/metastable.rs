@@ -57,7 +57,7 @@ const MANY: usize = 50;
 
 const DIP: Range<usize> = 10..20;
 const SLOWER: u32 = 10;
-/// When the last call begins, in seconds; the last answer comes within as much again.
+/// The time at which the last call begins, in seconds; the last answer comes within as much again.
 const END: usize = 50;
 const AFTER: Range<usize> = DIP.end..DIP.end + 30;
 const BACK: f64 = 0.95;
@@ -151,7 +151,7 @@ fn metastable_simulation_is_deterministic_by_seed() {
     assert_ne!(course, DEFAULTS.simulate(8));
 }
 
-/// What the clients do. Each has a budget and a breaker of its own, as processes have.
+/// The clients. Each has a budget and a breaker of its own, as processes have.
 #[derive(Clone, Copy)]
 struct Fleet {
     clients: usize,
@@ -312,7 +312,7 @@ impl Server {
     }
 }
 
-/// What happened, second by second.
+/// The course of the test, second by second.
 #[derive(Clone, PartialEq)]
 struct Course {
     seconds: Vec<Second>,
@@ -324,7 +324,7 @@ struct Second {
     calls: u32,
     /// Those of them that ended well, whenever.
     good: u32,
-    /// What the server got in it.
+    /// The attempts that the server got in it.
     attempts: u32,
 }
 
@@ -341,7 +341,7 @@ impl Course {
         self.sum(when.clone(), |second| second.attempts) / self.sum(when, |second| second.calls)
     }
 
-    /// How many seconds after the dip it is up for good, with ten seconds in which to show it.
+    /// Returns how many seconds after the dip it is up for good, with ten seconds in which to show it.
     fn recovery(&self) -> Option<usize> {
         let up = |&second: &usize| self.goodput(second..second + 1) >= BACK;
         let for_good = (DIP.end..END).rev().take_while(up).last()?;

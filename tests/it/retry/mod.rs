@@ -21,6 +21,8 @@ mod policy;
 mod properties;
 mod retry_after;
 mod run;
+mod run_budgets;
+mod run_retry_after;
 mod run_with;
 #[cfg(all(feature = "hyper", feature = "tonic"))]
 mod unsent;

@@ -68,7 +68,7 @@ impl Peer {
         self.shared.lock().unwrap().bodies.clone()
     }
 
-    /// What each request had there, or nothing.
+    /// Returns the value that each request had there, or nothing.
     pub fn header(&self, name: &str) -> Vec<String> {
         let shared = self.shared.lock().unwrap();
         let values = shared.heads.iter().map(|head| head.get(name));

@@ -33,7 +33,7 @@ const fn millis(millis: u64) -> Duration {
     Duration::from_millis(millis)
 }
 
-/// How one attempt goes: so many polls without readiness, so many without an end, and then this end.
+/// The course of one attempt: so many polls without readiness, so many without an end, and then this end.
 #[derive(Clone, Copy, Debug)]
 struct AttemptScript {
     unready: u8,
@@ -198,7 +198,7 @@ fn call(way: EntryPoint, retry: &Retry, peer: &Peer, polls: usize) -> Option<boo
     })
 }
 
-/// What a list of calls comes to, call by call.
+/// The statistics that a list of calls comes to, call by call.
 #[derive(Debug, Default, PartialEq)]
 struct ExpectedStats {
     retries: u64,
@@ -218,7 +218,7 @@ impl ExpectedStats {
         }
     }
 
-    /// As the only retry of that name shows them.
+    /// Returns those of the only retry of that name.
     fn of_registry(name: &str) -> ExpectedStats {
         let all = listing().snapshots();
         let shown = all.iter().find(|guard| guard.name() == name);
@@ -239,7 +239,7 @@ impl ExpectedStats {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(256))]
 
-    /// What was reserved and not begun is given back; what was begun and did not succeed is spent.
+    /// A retry that was reserved and not begun is given back; one that was begun and did not succeed is spent.
     #[test]
     fn budget_is_paid_for_any_dropped_call(
         luck in prop::collection::vec(any_attempt_script(), 1..6), polls in 0_usize..40, attempts in 1_u32..6,

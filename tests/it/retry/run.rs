@@ -1,11 +1,6 @@
 //! Work that is tried again, on a paused clock.
 
-use std::{
-    cell::Cell,
-    io::{Error, ErrorKind},
-    sync::Arc,
-    time::Duration,
-};
+use std::{cell::Cell, io::Error, sync::Arc, time::Duration};
 
 use proptest::prelude::*;
 use tokio::{
@@ -13,9 +8,9 @@ use tokio::{
     time::{Instant, sleep, timeout},
 };
 use tower_keep::{
-    BoxError, Outcome, Rejection,
-    call::{CallClock, GrpcCode},
-    retry::{Attempt, Backoff, Budget, Jitter, Retry, RetryAfter, RetryBuilder, RetryDecision},
+    BoxError, Rejection,
+    call::GrpcCode,
+    retry::{Attempt, Backoff, Budget, Jitter, Retry, RetryBuilder},
 };
 
 use crate::support::logs::logs;
@@ -132,75 +127,6 @@ async fn rejection_is_not_retried_by_default() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn retry_after_resets_the_backoff() {
-    let began = Instant::now();
-    let doubling = Backoff::exponential(millis(50)).jitter(Jitter::None);
-    let retry = builder(5).backoff(doubling).build().unwrap();
-    let tries = AttemptCounter::default();
-    let answer = retry
-        .run(|attempt| tries.fail(attempt, 4))
-        .when(|_: &Error| match tries.count() {
-            3 => RetryDecision::After(millis(2_000)),
-            _ => RetryDecision::Retry,
-        })
-        .await;
-    assert!(answer.is_ok());
-    assert_eq!(began.elapsed(), millis(50 + 100 + 2_000 + 50));
-}
-
-#[tokio::test(start_paused = true)]
-async fn retry_after_is_spread_by_jitter() {
-    let full = Backoff::exponential(millis(100));
-    let retry = builder(2).backoff(full).seed(5).build().unwrap();
-    let mut waits = std::collections::HashSet::new();
-    for _ in 0..20 {
-        let began = Instant::now();
-        let tries = AttemptCounter::default();
-        let work = retry.run(|attempt| tries.fail(attempt, 1));
-        work.when(|_: &Error| RetryAfter::After(millis(500)))
-            .await
-            .unwrap();
-        assert!((millis(500)..=millis(601)).contains(&began.elapsed()));
-        waits.insert(began.elapsed());
-    }
-    assert!(waits.len() > 10, "{waits:?}");
-}
-
-#[tokio::test(start_paused = true)]
-async fn retry_after_beyond_max_stops() {
-    let (began, tries) = (Instant::now(), AttemptCounter::default());
-    let work = constant_backoff(3).run(|attempt| tries.fail(attempt, 9));
-    let answer = work
-        .when(|_: &Error| RetryAfter::After(millis(30_001)))
-        .await;
-    assert!(answer.is_err());
-    assert_eq!((tries.count(), began.elapsed()), (1, Duration::ZERO));
-}
-
-#[cfg(feature = "tonic")]
-#[tokio::test(start_paused = true)]
-async fn retry_after_from_grpc_pushback() {
-    let run = async |pushback: &'static str| {
-        let (began, tries) = (Instant::now(), AttemptCounter::default());
-        let answer = constant_backoff(2)
-            .run(|_| {
-                tries.add();
-                let mut status = tonic::Status::unavailable("down");
-                let value = pushback.parse().unwrap();
-                status
-                    .metadata_mut()
-                    .insert("grpc-retry-pushback-ms", value);
-                async { Err::<(), _>(status) }
-            })
-            .await;
-        assert!(answer.is_err());
-        (tries.count(), began.elapsed())
-    };
-    assert_eq!(run("1500").await, (2, millis(1_500)));
-    assert_eq!(run("-1").await, (1, millis(0)));
-}
-
-#[tokio::test(start_paused = true)]
 async fn non_std_errors_can_be_retried() {
     let tries = AttemptCounter::default();
     let boxed = |attempt: Attempt| {
@@ -251,79 +177,6 @@ async fn failed_attempt_is_dropped_before_the_wait() {
     assert!(timeout(millis(50), &mut work).await.is_err(), "in its wait");
     assert_eq!(Arc::strong_count(&held), 1);
     assert!(work.await.is_err());
-}
-
-#[tokio::test(start_paused = true)]
-async fn dropped_wait_returns_budget_reservation() {
-    let budget = Budget::window().ratio(0.0).per_second(0.1).build().unwrap();
-    let available = || budget.available(&CallClock::default()).unwrap();
-    let retry = builder(3).budget(budget.clone()).build().unwrap();
-    let fails_then_hangs = |attempt: Attempt| async move {
-        if attempt.is_retry() {
-            std::future::pending::<()>().await;
-        }
-        Err::<(), _>(Error::other("down"))
-    };
-    assert_eq!(available(), 1);
-
-    let mut waiting = Box::pin(retry.run(fails_then_hangs));
-    assert!(timeout(millis(50), &mut waiting).await.is_err());
-    assert_eq!(available(), 0, "reserved before the wait");
-    drop(waiting);
-    assert_eq!(available(), 1);
-
-    let mut trying = Box::pin(retry.run(fails_then_hangs));
-    assert!(timeout(millis(150), &mut trying).await.is_err());
-    drop(trying);
-    assert_eq!(available(), 0, "spent");
-}
-
-#[tokio::test(start_paused = true)]
-async fn budget_bounds_load_on_dead_peer() {
-    let budget = Budget::window().per_second(0.0).build().unwrap();
-    let retry = builder(5).budget(budget).build().unwrap();
-    let tries = AttemptCounter::default();
-    for _ in 0..1_000 {
-        let _ = retry.clone().run(|attempt| tries.fail(attempt, 9)).await;
-        // Not so fast that no window could pass.
-        sleep(millis(5)).await;
-    }
-    assert!(tries.count() <= 1_200, "{}", tries.count());
-    assert!(tries.count() >= 1_150, "{}", tries.count());
-}
-
-#[tokio::test(start_paused = true)]
-async fn budget_throttle_and_bucket_see_outcomes() {
-    let throttle = Budget::throttle().build().unwrap();
-    let retry = builder(9).budget(throttle.clone()).build().unwrap();
-    let tries = AttemptCounter::default();
-    let _ = retry.run(|attempt| tries.fail(attempt, 99)).await;
-    assert_eq!(tries.count(), 5, "five failures take half of ten tokens");
-    assert!(
-        throttle
-            .reserve(Outcome::Failure, &CallClock::default())
-            .is_none()
-    );
-    constant_backoff_with(&throttle)
-        .run(|attempt| tries.fail(attempt, 0))
-        .await
-        .unwrap();
-    let allowed = throttle.reserve(Outcome::Failure, &CallClock::default());
-    assert!(allowed.is_some(), "four failures of five");
-    assert_eq!(throttle.available(&CallClock::default()), None);
-
-    let bucket = Budget::bucket()
-        .capacity(20)
-        .timeout_cost(20)
-        .build()
-        .unwrap();
-    let slow = |_: Attempt| async { Err::<(), _>(Error::from(ErrorKind::TimedOut)) };
-    let _ = constant_backoff_with(&bucket).run(slow).await;
-    assert_eq!(
-        bucket.available(&CallClock::default()),
-        Some(0),
-        "a timeout costs more"
-    );
 }
 
 #[tokio::test(start_paused = true)]
@@ -428,7 +281,7 @@ proptest! {
     }
 }
 
-/// What was tried how often.
+/// The number of attempts at each thing.
 #[derive(Default)]
 pub(super) struct AttemptCounter(Cell<u32>);
 
@@ -468,8 +321,4 @@ pub(super) fn builder(attempts: u32) -> RetryBuilder {
 
 pub(super) fn constant_backoff(attempts: u32) -> Retry {
     builder(attempts).build().unwrap()
-}
-
-fn constant_backoff_with(budget: &Budget) -> Retry {
-    builder(2).budget(budget.clone()).build().unwrap()
 }

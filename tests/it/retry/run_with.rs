@@ -30,7 +30,7 @@ async fn work_may_borrow_mutably() {
     assert_eq!(connection.0, [1, 2, 3, 1, 1]);
 }
 
-/// As it is done in a handler.
+/// The work is done as in a handler.
 #[tokio::test(start_paused = true)]
 async fn work_with_mutable_state_can_be_spawned() {
     let task = tokio::spawn(async {

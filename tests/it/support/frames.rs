@@ -27,7 +27,7 @@ const INTERNAL_ERROR: u32 = 2;
 
 const SPEAKS_GRPC: (&str, &str) = ("content-type", "application/grpc");
 
-/// What the server does about a request.
+/// The answer of the server to a request.
 #[derive(Clone, Copy, Debug)]
 pub enum Act {
     /// Answers 200, once the whole request is there.
@@ -54,7 +54,7 @@ pub enum Act {
     Leave,
 }
 
-/// What came, and what is still to be done.
+/// The frames that came, and what is still to be done.
 #[derive(Clone)]
 pub struct Frames(Arc<Mutex<State>>);
 
@@ -130,7 +130,7 @@ impl Frames {
     }
 }
 
-/// Whether the connection stays.
+/// Answers, and returns whether the connection stays.
 async fn answer(stream: &mut TcpStream, id: u32, act: Act) -> std::io::Result<bool> {
     let end = END_STREAM | END_HEADERS;
     let away = |last: u32| [last.to_be_bytes(), 0_u32.to_be_bytes()].concat();

@@ -29,7 +29,7 @@ pub struct Told {
     pub status: Option<StatusCode>,
     pub code: Option<GrpcCode>,
     pub response_bytes: u64,
-    /// What the cause says, with the messages of its sources.
+    /// The text of the cause, with the messages of its sources.
     pub cause: String,
 }
 
@@ -54,7 +54,7 @@ impl Ends {
         (told.outcome, told.evidence)
     }
 
-    /// What has ended so far, without waiting.
+    /// Returns the calls that have ended so far, without waiting.
     pub fn so_far(&mut self) -> Vec<Told> {
         std::iter::from_fn(|| self.0.try_recv().ok()).collect()
     }
@@ -96,7 +96,7 @@ fn said(cause: &Cause<'_>) -> String {
     }
 }
 
-/// As simple as a breaker can be: rejects everything after so many failures in a row.
+/// A breaker as simple as can be: rejects everything after so many failures in a row.
 #[derive(Clone)]
 pub struct Fuse(Arc<State>);
 

@@ -52,7 +52,7 @@ impl Span {
     }
 }
 
-/// What this thread has logged since [`logs`].
+/// The lines that this thread has logged since [`logs`].
 pub struct Logs {
     kept: Arc<Kept>,
     _default: DefaultGuard,

@@ -9,7 +9,7 @@ use metrics_exporter_prometheus::{
 };
 use tower_keep::track::{DURATION_BUCKETS, SIZE_BUCKETS};
 
-/// What this thread measures while it lives.
+/// The metrics of this thread while it lives.
 pub struct Meter {
     handle: PrometheusHandle,
     recorder: &'static PrometheusRecorder,
@@ -85,13 +85,13 @@ impl Meter {
         (!values.is_empty()).then(|| values.iter().sum())
     }
 
-    /// How many values a histogram has.
+    /// Returns how many values a histogram has.
     pub fn count(&self, histogram: &str, labels: Labels<'_>) -> f64 {
         self.sum(&format!("{histogram}_count"), labels)
             .unwrap_or(0.0)
     }
 
-    /// How many calls ended so.
+    /// Returns how many calls ended so.
     pub fn calls(&self, labels: Labels<'_>) -> f64 {
         self.sum("tower_keep_calls_total", labels).unwrap_or(0.0)
     }

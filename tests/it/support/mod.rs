@@ -1,4 +1,4 @@
-//! What several of the integration tests use: servers and clients on the loopback, a guard that tells how calls
+//! The parts that several of the integration tests use: servers and clients on the loopback, a guard that tells how calls
 //! ended, one that rejects, and a subscriber and a recorder that remember.
 
 #[cfg(all(feature = "hyper", feature = "tonic"))]
@@ -7,6 +7,7 @@ pub mod guards;
 pub mod listing;
 pub mod logs;
 pub mod meter;
+pub mod scripted;
 
 use std::{
     env,

@@ -1,18 +1,24 @@
 //! Every guard and every layer of the crate signs the contract, and fits where it is meant to.
 
-use std::time::Duration;
+use std::{
+    sync::atomic::{AtomicU64, Ordering::Relaxed},
+    time::Duration,
+};
 
 use http::{Response, StatusCode};
 use tower_keep::{
-    BoxError, CircuitBreaker, Guard, GuardLayer, Rejection, Track,
+    BoxError, CircuitBreaker, Guard, GuardLayer, Rejection, Throttle, Track,
     breaker::{KeyedBreaker, Switch},
     bulkhead::Bulkhead,
     call::{CallClock, CallEnd, ClassifyInput},
     chaos::{Chaos, ChaosBuilder, ChaosLayer},
-    context::{Correlate, InheritContext, Propagate, TrustedProxies},
+    coalesce::{Coalesce, CoalesceLayer},
+    context::{Correlate, InheritContext, Propagate, Trust, TrustedProxies},
     fallback::{FailedCall, Fallback, FallbackLayer},
     guard::Admit,
+    hedge::{Hedge, HedgeLayer},
     observe, operation,
+    priority::{Prioritizer, PriorityClass},
     rate_limit::{KeyedRateLimit, RateLimit, RateLimitFields, RateLimitLayer},
     retry::{AttemptResult, Retry, RetryDecision, RetryLayer, RetryPolicy},
     testing::{ReadyChecked, RecordingGuard, Reply, Script, ScriptedBody, contract},
@@ -24,21 +30,29 @@ use tower_keep::{
 const HOUR: Duration = Duration::from_secs(3_600);
 
 /// All layers and guards: a new one fails the test below until its name is here and it has a test.
-const SIGNED: [&str; 23] = [
+const SIGNED: [&str; 31] = [
     "Bulkhead",
     "BulkheadLayer",
+    "CacheLayer",
     "ChaosLayer",
     "CircuitBreaker",
+    "CoalesceLayer",
     "Correlate",
     "Deadline",
+    // In `balance::contract`.
+    "EndpointGuard",
     "FallbackLayer",
     "GuardLayer",
+    "HedgeLayer",
+    "HttpCacheLayer",
     "IncludeReadinessLayer",
     "InheritContext",
     "KeyedGuard",
     "KeyedRateLimitGuard",
     "Operation",
     "Option",
+    "Prioritizer",
+    "PrioritizerGuard",
     "Propagate",
     "RateLimit",
     "RateLimitLayer",
@@ -46,6 +60,7 @@ const SIGNED: [&str; 23] = [
     "RequestBodyLayer",
     "RetryLayer",
     "RouteLayer",
+    "Throttle",
     "TimeoutLayer",
     "Track",
 ];
@@ -224,6 +239,34 @@ fn contract_rate_limit() {
 }
 
 #[test]
+fn contract_throttle() {
+    let throttle = || Throttle::new("signed");
+    contract::check_guard(throttle);
+    contract::check_guard(|| (Correlate::default(), (Track::new("signed"), throttle())));
+    contract::check_any_guard(throttle, || 7_u32);
+    contract::check_http(|| throttle().layer().server());
+    contract::check_http(|| throttle().layer().client().back_pressure());
+    contract::check_http(|| throttle().layer().grpc_client());
+}
+
+#[test]
+fn contract_prioritizer() {
+    let prioritizer = || Prioritizer::new("signed");
+    contract::check_guard(prioritizer);
+    contract::check_guard(|| prioritizer().by_extension());
+    contract::check_guard(|| prioritizer().by_header(Trust::always()));
+    contract::check_guard(|| (Correlate::default(), (Track::new("signed"), prioritizer())));
+    contract::check_any_guard(prioritizer, || 7_u32);
+    contract::check_any_guard(
+        || prioritizer().by(|_: &u32| Some(PriorityClass::High)),
+        || 7,
+    );
+    contract::check_http(|| prioritizer().layer().server());
+    contract::check_http(|| prioritizer().layer().client().back_pressure());
+    contract::check_http(|| prioritizer().layer().grpc_client());
+}
+
+#[test]
 fn contract_keyed_rate_limit() {
     let keyed = || KeyedRateLimit::new("signed");
     contract::check_guard(|| keyed().keyed_by_header(http::header::AUTHORIZATION));
@@ -276,6 +319,57 @@ fn contract_layers_that_are_no_guards() {
 }
 
 #[test]
+fn contract_coalesce() {
+    let coalesce = || Coalesce::new("signed");
+    // Calls that share one depend on each other, which the contract forbids.
+    let none = |_: &http::Request<ScriptedBody>| None::<()>;
+    contract::check_http(|| CoalesceLayer::client(coalesce()).keyed_by(none));
+    contract::check_http(|| CoalesceLayer::grpc_client(coalesce(), none));
+    contract::check_any(
+        || {
+            tower::ServiceBuilder::new()
+                .layer(CoalesceLayer::any(coalesce(), |_: &&str| None::<()>))
+                .map_response(|response: Response<ScriptedBody>| response.status())
+                .into_inner()
+        },
+        || "ask",
+    );
+}
+
+#[test]
+fn contract_coalesce_of_calls_that_lead() {
+    static NEXT: AtomicU64 = AtomicU64::new(0);
+    contract::check_any(
+        || {
+            let key = |_: &&str| Some(NEXT.fetch_add(1, Relaxed));
+            tower::ServiceBuilder::new()
+                .layer(CoalesceLayer::any(Coalesce::new("signed"), key))
+                .map_response(|response: Response<ScriptedBody>| response.status())
+                .into_inner()
+        },
+        || "ask",
+    );
+}
+
+#[cfg(feature = "cache")]
+#[test]
+fn contract_cache() {
+    use tower_keep::cache::{Cache, CacheLayer, HttpCacheLayer};
+    let cache = || Cache::new("signed");
+    contract::check_http(|| HttpCacheLayer::server(cache()));
+    contract::check_http(|| HttpCacheLayer::client(cache()));
+    contract::check_any(
+        || {
+            tower::ServiceBuilder::new()
+                .layer(CacheLayer::any(cache(), |_: &&str| None::<()>))
+                .map_response(|response: Response<ScriptedBody>| response.status())
+                .into_inner()
+        },
+        || "ask",
+    );
+}
+
+#[test]
 fn contract_fallback() {
     fn spare(_: &FailedCall<'_>) -> Response<ScriptedBody> {
         Response::new(ScriptedBody::from("spare").end_after_extra_poll())
@@ -325,6 +419,29 @@ fn contract_retry() {
     contract::check_http(|| RetryLayer::grpc_client(retry()).retry_unsent(false));
     contract::check_any(|| RetryLayer::any(retry()), || "a request");
     contract::check_any(|| RetryLayer::with_policy(retry(), Copying), || "a request");
+}
+
+#[test]
+fn contract_hedge() {
+    let learning = || Hedge::new("signed");
+    let late = || Hedge::builder("signed").delay(HOUR).build().unwrap();
+    let soon = || {
+        let hedge = Hedge::builder("signed").delay(Duration::from_millis(1));
+        hedge.max_hedges(2).budget(None).build().unwrap()
+    };
+    for hedge in [learning, late, soon] {
+        contract::check_http(|| HedgeLayer::client(hedge()));
+        contract::check_http(|| HedgeLayer::grpc_client(hedge()).hedge_if_request(|_| true));
+        contract::check_http(|| HedgeLayer::client(hedge()).max_replay_bytes(1));
+        contract::check_any(|| HedgeLayer::any(hedge()), || "a request");
+        contract::check_any(|| HedgeLayer::with_policy(hedge(), Copying), || "a request");
+    }
+    contract::check_http(|| {
+        tower::ServiceBuilder::new()
+            .layer(RetryLayer::client(Retry::new("signed")))
+            .layer(HedgeLayer::client(soon()))
+            .into_inner()
+    });
 }
 
 struct Copying;
@@ -428,6 +545,9 @@ fn contract_layers_with_classifier() {
     contract::check_http(|| breaker().client().classify(classify));
     contract::check_http(|| RetryLayer::client(retry()).classify(classify));
     contract::check_any(|| RetryLayer::any(retry()).classify(classify), || 7);
+    let hedge = || Hedge::new("signed");
+    contract::check_http(|| HedgeLayer::client(hedge()).classify(classify));
+    contract::check_any(|| HedgeLayer::any(hedge()).classify(classify), || 7);
     contract::check_http(|| {
         let layer = FallbackLayer::client(fallback()).classify(classify);
         layer.with(|_| Response::new(ScriptedBody::new()))

@@ -10,11 +10,14 @@ use hyper_util::rt::TokioExecutor;
 use tonic::service::Routes;
 use tower::{Layer, Service};
 use tower_keep::{
-    BoxError, Bulkhead, CircuitBreaker, Guard, GuardLayer, Track,
-    context::{Correlate, InheritContext, Propagate},
+    BoxError, Bulkhead, CircuitBreaker, Guard, GuardLayer, Throttle, Track,
+    coalesce::{Coalesce, CoalesceLayer},
+    context::{Correlate, InheritContext, Propagate, Trust},
     fallback::{Fallback, FallbackLayer, grpc_message},
     guard::{Admit, GuardFuture, GuardedBody},
+    hedge::{Hedge, HedgeLayer},
     observe, operation,
+    priority::Prioritizer,
     protocol::Server,
     retry::{ReplayBody, Retry, RetryLayer},
     testing::{RecordingGuard, Reply, Script, ScriptFuture, ScriptedBody},
@@ -43,6 +46,16 @@ fn server_layers_fit_axum_and_tonic() {
     let bulkhead = Bulkhead::new("fits");
     fits_axum(bulkhead.layer().server());
     fits_tonic_server(bulkhead.layer().server());
+    let throttle = Throttle::new("fits");
+    fits_axum(throttle.layer().server());
+    fits_tonic_server(throttle.layer().server());
+    let prioritizer = Prioritizer::new("fits");
+    fits_axum(prioritizer.by_header(Trust::never()).layer().server());
+    fits_tonic_server(prioritizer.by_extension().layer().server());
+    let coalesce = || CoalesceLayer::server(Coalesce::new("fits"));
+    fits_axum(coalesce());
+    fits_tonic_server(coalesce());
+    fits_axum(coalesce().keyed_by(|request: &AxumRequest| Some(request.uri().clone())));
     fits_axum(RouteLayer::matched_path());
     let limit = Duration::from_secs(1);
     fits_axum(TimeoutLayer::server(limit));
@@ -51,6 +64,17 @@ fn server_layers_fit_axum_and_tonic() {
     fits_axum(fallback().with(|_| Response::new(ScriptedBody::new())));
     fits_axum(fallback().service(Router::<()>::new()));
     fits_tonic_server(fallback().with(|_| Response::new(ScriptedBody::new())));
+}
+
+#[cfg(feature = "cache")]
+#[test]
+fn caches_fit_axum_tonic_and_hyper() {
+    use tower_keep::cache::{Cache, HttpCacheLayer};
+    fits_axum(HttpCacheLayer::server(Cache::new("fits")));
+    fits_tonic_server(HttpCacheLayer::server(Cache::new("fits")));
+    let http = hyper_util::client::legacy::Client::builder(TokioExecutor::new());
+    let http = http.build_http::<ScriptedBody>();
+    is_client(HttpCacheLayer::client(Cache::new("fits")).layer(http));
 }
 
 #[test]
@@ -64,9 +88,11 @@ fn client_layers_fit_hyper_and_tonic() {
     is_client(Bulkhead::new("fits").layer().client().layer(http.clone()));
     is_client(GuardLayer::client((InheritContext, operation("fits"))).layer(http.clone()));
     is_client(TimeoutLayer::client(limit).layer(http.clone()));
+    is_client(CoalesceLayer::client(Coalesce::new("fits")).layer(http.clone()));
     let fallback = || FallbackLayer::client(Fallback::new("fits"));
     let replays = hyper_util::client::legacy::Client::builder(TokioExecutor::new());
     let replays = replays.build_http::<ReplayBody<ScriptedBody>>();
+    is_client(HedgeLayer::client(Hedge::new("fits")).layer(replays.clone()));
     is_client(fallback().service(replays.clone()).layer(replays));
     is_client(
         fallback()
@@ -84,11 +110,15 @@ fn client_layers_fit_hyper_and_tonic() {
     let bulkhead = Bulkhead::new("fits").layer().grpc_client();
     fits_tonic_client(bulkhead.layer(channel.clone()));
     fits_tonic_client(TimeoutLayer::grpc_client(limit).layer(channel.clone()));
+    let by_path = |request: &Request<tonic::body::Body>| Some(request.uri().path().to_owned());
+    let coalesce = CoalesceLayer::grpc_client(Coalesce::new("fits"), by_path);
+    fits_tonic_client(coalesce.layer(channel.clone()));
     // All of them at once, as a client would have them.
     let stack = tower::ServiceBuilder::new()
         .layer(FallbackLayer::grpc_client(Fallback::new("fits")).with(|_| grpc_message("hi")))
         .layer(TimeoutLayer::grpc_client(limit))
         .layer(RetryLayer::grpc_client(Retry::new("fits")).request_body(tonic::body::Body::new))
+        .layer(HedgeLayer::grpc_client(Hedge::new("fits")).request_body(tonic::body::Body::new))
         .layer(breaker.layer().grpc_client())
         .layer(observe("fits").grpc_client())
         .layer(TimeoutLayer::grpc_client(limit))

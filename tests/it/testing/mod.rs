@@ -1,4 +1,4 @@
-//! What layers are checked with, and the contract that each of ours keeps.
+//! The services that layers are checked with, and the contract that each of ours keeps.
 
 #[cfg(feature = "axum")]
 mod broken;
@@ -7,3 +7,4 @@ mod contract;
 #[cfg(feature = "axum")]
 mod fits;
 mod script;
+mod simulator;

@@ -14,7 +14,7 @@ use tower_keep::{
 
 const SECOND: Duration = Duration::from_secs(1);
 
-/// What a call panics with.
+/// Returns the message with which a call panics.
 fn panic_of<R>(work: impl FnOnce() -> R) -> String {
     let caught = std::panic::catch_unwind(std::panic::AssertUnwindSafe(work));
     let payload = caught.map(drop).expect_err("a panic");

@@ -29,7 +29,7 @@ fn paced(waits: &[Duration]) -> ScriptedBody {
     body.without_size_hint().end_after_extra_poll()
 }
 
-/// How many frames come, what ends them, and after how long.
+/// Returns how many frames come, what ends them, and after how long.
 async fn read(
     layer: &TimeoutLayer<Server>,
     request: Request<ScriptedBody>,

@@ -34,7 +34,7 @@ fn ok(body: ScriptedBody) -> ScriptedBody {
     body.trailers([("grpc-status", "0")])
 }
 
-/// How many messages come, the status in the end, and after how long.
+/// Returns how many messages come, the status in the end, and after how long.
 async fn read<B>(body: B, reader: Duration) -> (usize, Option<String>, Duration)
 where
     B: Body<Data = Bytes, Error = BoxError>,
@@ -80,7 +80,7 @@ async fn timeout_ends_grpc_body_with_trailers() {
     assert_eq!(limit.timeout_count(), 3);
 }
 
-/// Whoever says gRPC to a service that does not speak it gets what everybody gets.
+/// A caller that says gRPC to a service that does not speak it gets what everybody gets.
 #[tokio::test(start_paused = true)]
 async fn timeout_ends_non_grpc_body_with_error() {
     let plain = Response::new(ScriptedBody::new().hang());

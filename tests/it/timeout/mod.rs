@@ -6,6 +6,7 @@ mod connections;
 mod deadlines;
 mod grpc;
 mod limits;
+mod propagation;
 mod rules;
 
 use std::time::Duration;

@@ -216,7 +216,7 @@ async fn first_event_reaches_every_filtered_layer() {
     }
 }
 
-/// What a layer has written.
+/// The bytes that a layer has written.
 #[derive(Clone, Default)]
 struct Written(Arc<Mutex<Vec<u8>>>);
 

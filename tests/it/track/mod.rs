@@ -1,4 +1,4 @@
-//! What is measured, logged and marked about each call, over real connections where they matter.
+//! The measures, log lines and marks of each call, over real connections where they matter.
 
 mod access_log;
 mod apply;

@@ -119,7 +119,7 @@ async fn busy_time_excludes_waiting() {
     assert_eq!(meter.count("http_server_poll_time_seconds", &[]), 1.0);
 }
 
-/// Where the figure is kept apart, it was once missing for calls that no service was polled for.
+/// The figure, where it is kept apart, was once missing for calls that no service was polled for.
 #[tokio::test]
 async fn busy_time_of_rejected_call_is_zero() {
     let meter = meter();

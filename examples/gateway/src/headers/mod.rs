@@ -1,4 +1,4 @@
-//! What a proxy does to headers (RFC 9110 §7.6): pure functions over a `HeaderMap`.
+//! The changes that a proxy makes to headers (RFC 9110 §7.6): pure functions over a `HeaderMap`.
 
 use std::net::IpAddr;
 

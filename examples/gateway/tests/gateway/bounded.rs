@@ -23,12 +23,12 @@ const WORK: Duration = Duration::from_millis(50);
 /// Calls a second that it can serve.
 pub const CAPACITY: usize = 60;
 const SLOWER: u32 = 10;
-/// Who comes last in a full queue waits for a second and a half, at full speed.
+/// The length of the queue. The last one in a full queue waits for a second and a half, at full speed.
 const QUEUE: usize = 90;
 
 pub struct Bounded {
     pub url: String,
-    /// Whether work takes ten times as long.
+    /// True while work takes ten times as long.
     pub slow: Arc<AtomicBool>,
     counted: Arc<Counted>,
     /// Ends with it.
@@ -41,7 +41,7 @@ struct Counted {
     done: AtomicUsize,
 }
 
-/// Where the answer goes, if somebody still waits for it.
+/// The way back of the answer, if somebody still waits for it.
 type Job = oneshot::Sender<()>;
 
 impl Bounded {

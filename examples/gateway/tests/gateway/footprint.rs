@@ -1,4 +1,4 @@
-//! What a running gateway holds: files, connections, memory.
+//! The files, connections and memory that a running gateway holds.
 
 use std::fs;
 use std::net::SocketAddr;
@@ -26,8 +26,8 @@ impl Footprint {
         }
     }
 
-    /// What the gateway has open, other than connections to its admin port and within itself. The test's own client has
-    /// a pool, and looks over two connections from when it has once asked again before the one at hand was back.
+    /// Returns how many files the gateway has open, other than connections to its admin port and within itself. The test's own
+    /// client has a pool, and looks over two connections from when it has once asked again before the one at hand was back.
     pub fn files(&self) -> usize {
         let process = format!("/proc/{}", self.process);
         let files = fs::read_dir(format!("{process}/fd")).expect("a process");
@@ -44,7 +44,7 @@ impl Footprint {
         files.len() - others.count()
     }
 
-    /// What is resident, in KiB.
+    /// Returns the resident memory, in KiB.
     pub fn memory(&self) -> u64 {
         let status = fs::read_to_string(format!("/proc/{}/status", self.process));
         let status = status.expect("a process");

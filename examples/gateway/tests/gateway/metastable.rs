@@ -10,7 +10,7 @@
 //! | protected | 0.7-1.0 | 75-96 % | 1-4 s |
 //! | unprotected | 4.7-5.1 | 0 % | never |
 //!
-//! What takes it 4 s is a circuit that opens a second time. Faster loads measure the machine instead: at 70 calls a
+//! A circuit that opens a second time takes it 4 s. Faster loads measure the machine instead: at 70 calls a
 //! second an unoptimised gateway without protection was out of breath before its upstream was, in two runs of five.
 
 use std::ops::Range;
@@ -34,7 +34,7 @@ const AFTER: Range<usize> = 5..18;
 const BACK: f64 = 0.95;
 /// So many seconds in a row must be as good as that.
 const FOR_GOOD: usize = 3;
-/// Who comes last in a full queue waits for three times as long as an attempt may take.
+/// The time limits. The last one in a full queue waits for three times as long as an attempt may take.
 const LIMITS: [&str; 6] = ["--timeout", "0.5", "--total", "2", "--open", "1"];
 
 #[tokio::test]
@@ -73,12 +73,12 @@ async fn unprotected_gateway_keeps_its_upstream_down_until_the_load_is_gone() {
     .await;
 }
 
-/// What happened, second by second.
+/// The course of the test, second by second.
 #[derive(Debug)]
 struct Course {
     /// Calls that ended well, by the second that they began in.
     good: Vec<usize>,
-    /// What the upstream got for each call after the dip.
+    /// The attempts that the upstream got for each call after the dip.
     attempts_a_call: f64,
     /// And what it did, whether or not anybody still waited.
     done_a_call: f64,
@@ -120,7 +120,7 @@ impl Course {
         self.good[when].iter().sum::<usize>() as f64 / offered as f64
     }
 
-    /// How many seconds after the dip it is up.
+    /// Returns how many seconds after the dip it is up.
     fn recovery(&self) -> Option<usize> {
         let up = |from: &usize| self.goodput(*from..from + FOR_GOOD) >= BACK;
         let from = (AFTER.start..=AFTER.end - FOR_GOOD).find(up)?;

@@ -164,7 +164,10 @@ async fn policy_takes_effect_and_a_bad_one_changes_nothing() {
     let half = "[timeouts]\nattempt = \"3s\"\n[breaker]\nopen_backoff = 0.5\n";
     for (text, error) in [
         (half, "open_backoff is 0.5, must be"),
-        ("[breakers]", "`timeouts`, `retry`, `breaker`, `track`"),
+        (
+            "[breakers]",
+            "`timeouts`, `retry`, `breaker`, `balance`, `track`",
+        ),
         ("[retry]\nattempts = 3", "max_attempts"),
     ] {
         assert_unchanged(&reload(&mut gateway, &file, text).await, error);

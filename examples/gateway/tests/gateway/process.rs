@@ -36,7 +36,7 @@ pub struct Gateway {
     out: Lines,
     log: Lines,
     client: Client,
-    /// Where clients come in, as in `http://127.0.0.1:8080`.
+    /// The address where clients come in, as in `http://127.0.0.1:8080`.
     pub url: String,
     pub admin: String,
 }
@@ -124,7 +124,7 @@ impl Gateway {
         serde_json::from_str(&self.page("/errors").await).expect("JSON")
     }
 
-    /// What `/guards` says of one.
+    /// Returns the entry of one guard in `/guards`.
     pub async fn guard(&self, kind: &str) -> Value {
         let page = self.page("/guards").await;
         let guards: Vec<Value> = serde_json::from_str(&page).expect("JSON");
@@ -143,7 +143,7 @@ impl Gateway {
         values.sum()
     }
 
-    /// How many inbound calls have ended so.
+    /// Returns how many inbound calls have ended so.
     pub async fn ended(&self, outcome: &str) -> f64 {
         let outcome = format!("outcome=\"{outcome}\"");
         let labels = ["kind=\"server\"", &outcome];

@@ -176,7 +176,7 @@ async fn deadline_is_propagated_and_expired_calls_are_rejected() {
 }
 
 #[tokio::test]
-async fn every_guard_is_listed_with_its_state_and_figures() {
+async fn guards_are_listed_with_state_and_figures() {
     let upstream = Upstream::start().await;
     let gateway = Gateway::before(&upstream.url(), &[]).await;
     Client::http1().get(&gateway.at("/")).await;

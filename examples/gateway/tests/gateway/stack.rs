@@ -107,7 +107,7 @@ fn metrics_are_found_in_expressions_and_prose() {
     );
 }
 
-/// Whether the list has a name, or the end of it behind `{a,b}`.
+/// Returns whether the list has a name, or the end of it behind `{a,b}`.
 fn is_listed(list: &str, name: &str) -> bool {
     let mut ends = name.match_indices('_').map(|(at, _)| &name[at..]);
     list.contains(name) || ends.any(|end| list.contains(&format!("}}{end}`")))
@@ -188,7 +188,9 @@ fn without(text: &str, open: char, close: char) -> String {
 
 /// The words that can only be metrics.
 fn metrics_in_prose(text: &str) -> BTreeSet<String> {
-    let words = text.split(|c: char| !is_of_name(c));
+    // The parameters of a URL are none.
+    let text = text.split_whitespace().filter(|part| !part.contains("://"));
+    let words = text.flat_map(|part| part.split(|c: char| !is_of_name(c)));
     let is_metric = |word: &&str| {
         let of_crate = word.starts_with("tower_keep_") || word.starts_with("health_check_");
         let has_end = ["_total", "_seconds", "_bucket"]

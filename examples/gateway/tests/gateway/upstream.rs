@@ -59,7 +59,7 @@ impl Upstream {
         head.expect("a request in time").expect("a server")
     }
 
-    /// How many requests have arrived that nobody has looked at yet; forgets them.
+    /// Returns how many requests have arrived that nobody has looked at yet; forgets them.
     pub fn hits(&mut self) -> usize {
         std::iter::from_fn(|| self.received.try_recv().ok()).count()
     }

@@ -56,12 +56,12 @@ function onKey(event) {
 }
 
 // What closes the detail of the view that is shown.
-const deselected = () => ({ guards: { name: undefined, kind: undefined }, health: { name: undefined } })[parse().name] ?? { at: undefined };
+const deselected = () => ({ guards: { name: undefined, kind: undefined }, health: { name: undefined }, workflows: { at: undefined, step: undefined } })[parse().name] ?? { at: undefined };
 
 // Another view begins at its top; a detail that was opened is shown and has the focus.
 function onAddress(event) {
   const [before, after] = [event.oldURL, event.newURL].map((url) => parse(new URL(url || location.href).hash));
-  if (before.name !== after.name) scrollTo(0, 0);
+  if (before.name !== after.name || before.params.id !== after.params.id) scrollTo(0, 0);
   const isSelected = ["at", "name"].some((name) => after.params[name] && after.params[name] !== before.params[name]);
   draw();
   const detail = isSelected && document.querySelector("main .detail");
@@ -69,6 +69,8 @@ function onAddress(event) {
     detail.scrollIntoView({ block: "nearest" });
     detail.focus({ preventScroll: true });
   }
+  // On a narrow screen the navigation is one line that scrolls.
+  if (before.name !== after.name) document.querySelector("nav [aria-current]")?.scrollIntoView({ block: "nearest", inline: "nearest" });
 }
 
 // The views take the hash: the skip link moves the focus itself.

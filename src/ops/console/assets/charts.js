@@ -117,7 +117,7 @@ const UPPER_FROM = 0.54;
 const LOWER_TO = 0.46;
 
 function outcomesChart({ overview, onIndex }, el) {
-  const length = overview.calls.success?.length ?? 0;
+  const length = Math.max(0, ...Object.values(overview.calls).map((column) => column.length));
   const columns = (names) => names.map((name) => overview.calls[name] ?? []);
   const upper = stack(columns(UPPER), length);
   const lower = stack(columns(LOWER), length);

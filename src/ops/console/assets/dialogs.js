@@ -17,7 +17,7 @@ const CONTROLS = {
   hold_off: ["Switch off…", "Does nothing to calls"],
   shadow: ["Shadow…", "Counts and reports as usual, but rejects no call", "quiet"],
 };
-const TIMES = [[60, "1 minute"], [300, "5 minutes"], [600, "10 minutes"], [1800, "30 minutes"], [3600, "1 hour"], [14400, "4 hours"]];
+const TIMES = [[60, "1 minute"], [300, "5 minutes"], [600, "10 minutes"], [1800, "30 minutes"], [3600, "1 hour"], [14400, "4 hours"], [86400, "1 day"]];
 const DEFAULT_TIME = 600;
 
 export const maySwitch = (status) => status?.role === "operator" && status.controls === true;
@@ -64,6 +64,47 @@ const STATUS_TEXTS = { resolved: "It is told as regressed if it comes back.", ig
 export function askErrorStatus(group, status, verb) {
   ask({ title: `${verb}: ${group.kind}`, text: STATUS_TEXTS[status], verb,
     send: async ({ reason }) => { await post(`api/v1/errors/${encodeURIComponent(group.fingerprint)}`, { status, reason }); refresh("api/v1/errors"); } });
+}
+
+const channelAddress = (channel, rest) => `api/v1/channels/${encodeURIComponent(channel.name)}/${rest}`;
+
+export function askTest(channel) {
+  ask({ title: `Test: ${channel.name}`, text: `Sends a message that says it is a test to ${channel.target || channel.kind}.`, verb: "Send",
+    send: async ({ reason }) => {
+      const { delivery } = await post(channelAddress(channel, "test"), { reason });
+      refresh("api/v1/channels");
+      if (delivery.error) throw new Error(`It was not delivered: ${delivery.error}`);
+    } });
+}
+
+export function askRetry(channel, delivery) {
+  ask({ title: `Send again: ${channel.name}`, text: delivery.title, verb: "Send",
+    send: async ({ reason }) => { await post(channelAddress(channel, `deliveries/${encodeURIComponent(delivery.id)}/retry`), { reason }); refresh("api/v1/channels"); } });
+}
+
+const ALERT_TEXTS = { acknowledge: "It is not told again until it is resolved or more severe.", resolve: "It begins anew if its condition still holds. To stop it being told, silence it." };
+
+export function askAlert(alert, action, verb) {
+  ask({ title: `${verb}: ${alert.rule}`, text: `${alert.summary}. ${ALERT_TEXTS[action]}`, verb,
+    send: async ({ reason }) => { await post(`api/v1/alerts/${encodeURIComponent(alert.fingerprint)}/${action}`, { reason }); refresh("api/v1/alerts"); } });
+}
+
+// One field for each label; a label whose field is emptied does not matter.
+export function askSilence(alert) {
+  const matchers = [["alertname", alert.rule], ...Object.entries(alert.labels)].slice(0, 10).map(([name, value]) => `${name}=${value.replace(/[|*\\]/g, "\\$&")}`);
+  ask({
+    title: `Silence: ${alert.rule}`, text: "Alerts that match all of these are not told until the time has elapsed. A * at the end stands for any text.", timed: true, verb: "Silence",
+    fields: matchers.map((value, i) => ({ name: `matcher-${i}`, label: i ? "and" : "Matches", value, required: false })),
+    send: async ({ seconds, reason, ...values }) => {
+      await post("api/v1/silences", { matchers: Object.values(values).map((text) => text.trim()).filter(Boolean), seconds, reason });
+      for (const path of ["api/v1/silences", "api/v1/alerts"]) refresh(path);
+    },
+  });
+}
+
+export function askEndSilence(silence) {
+  ask({ title: "End the silence", text: silence.matchers.join(", "), verb: "End",
+    send: async ({ reason }) => { await post(`api/v1/silences/${encodeURIComponent(silence.id)}/end`, { reason }); refresh("api/v1/silences"); } });
 }
 
 export async function showLogLevel() {
@@ -117,7 +158,7 @@ function open() {
   return dialog;
 }
 
-const KEYS = [["space", "pause or resume"], ["t", "light or dark"], ["1 … 8", "views, as in the navigation"], ["/", "filter"], ["Esc", "close the detail"], ["?", "this help"]];
+const KEYS = [["space", "pause or resume"], ["t", "light or dark"], ["1 … 9", "views, as in the navigation"], ["/", "filter"], ["Esc", "close the detail"], ["?", "this help"]];
 const WORDS = [
   ["failure", "the call failed for a reason of ours or of a peer"], ["client error", "the caller's request was wrong"], ["overload", "this process or a peer had too much to do"], ["timed out", "a time limit elapsed"],
   ["cancelled", "the caller did not wait for the end"], ["rejected", "a guard of this process did not admit the call"], ["panicked", "the code of the application panicked"],

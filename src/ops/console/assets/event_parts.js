@@ -8,10 +8,13 @@ import { dot, time, tone } from "./parts.js";
 export function eventLink(event) {
   const name = event.subject;
   if (event.kind === "guard") return link("guards", { name });
+  if (event.kind === "alert") return link("alerts", { at: event.data?.fingerprint });
+  if (event.kind === "control" && (event.data?.alert || event.data?.silence)) return link("alerts", { at: event.data.alert });
   if (event.kind === "control" && event.data?.fingerprint) return link("errors", { status: "all", at: event.data.fingerprint });
   if (event.kind === "control" && event.data?.kind) return link("guards", { kind: event.data.kind, name });
   if (event.kind === "health") return link("health", { name });
   if (event.kind === "error") return event.data?.fingerprint ? link("errors", { at: event.data.fingerprint }) : link("errors");
+  if (event.kind === "workflow" && event.data?.id) return link("workflows", { at: event.data.id });
   return link("journal", { at: event.seq });
 }
 

@@ -23,13 +23,15 @@ export const severity = (guard) => ["", "ok", "info", "warn", "bad"].indexOf(gua
 export const failedShare = ({ stats = {} }) => (stats.calls > 0 ? stats.failures / stats.calls : null);
 
 const sentences = {
-  circuit_breaker: (stats, guard) => (guard.state === "half_open" ? `${count(stats.calls - stats.failures)} of ${plural(settingOf(guard, "probes") ?? stats.calls, "probe")} succeeded` : openedInRow(guard) ? `${count(stats.consecutive_failures)} of ${plural(openedInRow(guard), "failure")} in a row` : stats.calls > 0 ? `${percent(failedShare(guard))} of ${plural(stats.calls, "call")} failed` : "no calls in the window"),
+  circuit_breaker: (stats, guard) => (guard.state === "half_open" ? `probing${settingOf(guard, "probes") ? ` with up to ${plural(settingOf(guard, "probes"), "call")}` : ""}` : openedInRow(guard) ? `${count(stats.consecutive_failures)} of ${plural(openedInRow(guard), "failure")} in a row` : stats.calls > 0 ? `${percent(failedShare(guard))} of ${plural(stats.calls, "call")} failed` : "no calls in the window"),
   keyed_circuit_breaker: (stats) => `${ofKeys(stats)}, ${count(stats.open)} open`,
   timeout: (stats) => elapsed(stats),
   retry: (stats) => plural(stats.retries ?? 0, "retry", "retries"),
   fallback: (stats) => `${plural(stats.served ?? 0, "call")} served, ${count(stats.failed)} failed`,
   bulkhead: (stats) => list(`${count(stats.in_flight)} running`, stats.queued != null && `${count(stats.queued)} queued`, seconds("waits", stats.recent_wait_seconds), seconds("runs", stats.recent_run_seconds)),
   rate_limit: (stats) => list(stats.rate_per_second != null && `${number(stats.rate_per_second)}/s${stats.keys == null ? "" : ` for each key, ${ofKeys(stats)}`}`),
+  hedge: (stats) => list(seconds("after", stats.delay_seconds), `${plural(stats.sent ?? 0, "hedge")} sent, ${count(stats.won)} won`),
+  throttle: (stats) => (stats.rejection_rate > 0 ? `${percent(stats.rejection_rate)} rejected` : "nothing rejected"),
   chaos: (stats) => list(...Object.entries(stats).filter(([name, value]) => name.endsWith("_rate") && value > 0).map(([name, value]) => `${statName(name)} ${stat(name, value)}`)) || "no faults are set",
 };
 

@@ -1,16 +1,18 @@
 // The live connection: a web socket, or server-sent events where web sockets do not get through. It reconnects by itself,
 // and notices a connection on which nothing comes any more.
 
-import { apply, setConnection } from "./store.js";
+import { apply, forgetTail, setConnection } from "./store.js";
 import { setting } from "./settings.js";
 
-const CHANNELS = "metrics,guards,health,errors,journal";
+const CHANNELS = "metrics,guards,health,errors,alerts,journal,workflows";
 const FIRST_WAIT = 250;
 const MAX_WAIT = 5000;
 const FULL_WAIT = 20_000;
 const HIDDEN_FOR = 60_000;
 
 let connection = null;
+// The filter of the lines of the log that come as they are logged, or null.
+let tail = null;
 let wait = FIRST_WAIT;
 let timer = 0;
 let watchdog = 0;
@@ -36,6 +38,17 @@ export function setEvery(seconds) {
   else connect();
 }
 
+// Asks for the lines of the log that a filter lets through, as they come; null for none.
+export function setTail(filter) {
+  if (JSON.stringify(filter) === JSON.stringify(tail)) return;
+  tail = filter;
+  forgetTail();
+  if (connection?.send) sendTail();
+  else connect();
+}
+
+const sendTail = () => connection.send(tail ? { action: "tail", ...tail } : { action: "subscribe", channels: CHANNELS.split(",") });
+
 // While nobody looks, the server need not send.
 export function watchVisibility() {
   document.addEventListener("visibilitychange", () => {
@@ -52,7 +65,8 @@ export function watchVisibility() {
 
 function address(path) {
   const url = new URL(path, document.baseURI);
-  url.searchParams.set("channels", CHANNELS);
+  url.searchParams.set("channels", tail ? `${CHANNELS},logs` : CHANNELS);
+  for (const [name, value] of Object.entries(tail ?? {})) url.searchParams.set(name, value);
   url.searchParams.set("every", every());
   return url;
 }
@@ -61,8 +75,13 @@ function openSocket() {
   const url = address("api/v1/live");
   url.protocol = url.protocol === "https:" ? "wss:" : "ws:";
   const socket = new WebSocket(url);
+  const asked = tail;
   let opened = false;
-  socket.onopen = () => { opened = true; unopened = 0; };
+  socket.onopen = () => {
+    opened = true;
+    unopened = 0;
+    if (tail !== asked) sendTail();
+  };
   socket.onmessage = (message) => receive(message.data, "WebSocket");
   socket.onclose = (event) => {
     if (!opened) unopened++;

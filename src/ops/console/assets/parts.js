@@ -4,13 +4,15 @@ import { h } from "./dom.js";
 import { ago, clock, fullTime, words } from "./format.js";
 
 const TONES = {
-  healthy: "ok", closed: "ok", on: "ok", available: "ok", admitting: "ok", resolved: "ok", full: "warn", limiting: "warn", degraded: "warn", half_open: "warn", regressed: "warn", warning: "warn",
-  unhealthy: "bad", open: "bad", forced_open: "bad", critical: "bad", new: "bad", disabled: "info", shadow: "info", info: "info",
+  healthy: "ok", closed: "ok", on: "ok", available: "ok", admitting: "ok", resolved: "ok", pending: "warn", active: "bad", acknowledged: "info", done: "ok", full: "warn", limiting: "warn", throttling: "warn", degraded: "warn", half_open: "warn", regressed: "warn", warning: "warn", lost: "warn",
+  unhealthy: "bad", open: "bad", forced_open: "bad", critical: "bad", new: "bad", failed: "bad", running: "info", disabled: "info", shadow: "info", info: "info",
 };
 
 export const tone = (state) => TONES[state] ?? "";
 
 export const pill = (state, text = words(state), as = tone(state)) => h("span", { class: `pill ${as}` }, text);
+
+export const outcomePill = (name) => pill(name, words(name), name === "success" ? "ok" : name === "client_error" || name === "cancelled" ? "" : "bad");
 
 // A colored dot; what it means stands beside it in words.
 export const dot = (as) => h("span", { class: `dot ${as}`, "aria-hidden": "true" });

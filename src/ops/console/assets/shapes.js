@@ -62,10 +62,15 @@ const ICONS = {
   routes: "M2 4h12M2 8h12M2 12h7",
   guards: "M8 1.8 13 4v4c0 3.2-2.3 5.4-5 6.4C5.3 13.4 3 11.2 3 8V4z",
   errors: "M8 2a6 6 0 1 0 0 12A6 6 0 1 0 8 2M8 4.7v4M8 11v.5",
+  alerts: "M4 11V7.5a4 4 0 0 1 8 0V11l1.2 1.5H2.8zM6.8 14h2.4",
+  traces: "M2 4h9M5 8h9M7 12h5",
   health: "M1.5 8h3l2-4.5 3 9 2-4.500h3",
   journal: "M3 3h10v10H3zM5.5 6h5M5.5 8.5h5M5.5 11h3",
+  logs: "M2 4h2m2 0h8M2 8h2m2 0h8M2 12h2m2 0h5",
+  workflows: "M2 3h4v3H2zM10 6.500h4v3h-4zM2 10h4v3H2zM6 4.500h2v7H6M8 8h2",
   calls: "M8 2a6 6 0 1 0 0 12A6 6 0 1 0 8 2M8 5v3l2 1.5",
   metrics: "M2 12 6 7l3 3 5-6",
+  notifications: "M4 11V7a4 4 0 0 1 8 0v4l1.500 1.500h-11zM7 14h2",
 };
 
 export const icon = (name) => h("svg", { class: "icon", viewBox: "0 0 16 16", "aria-hidden": "true" }, h("path", { d: ICONS[name] }));

@@ -1,7 +1,7 @@
 // What surrounds each view: navigation, the bar on top, and what is said about the connection.
 
 import { h } from "./dom.js";
-import { change, link, RANGES } from "./address.js";
+import { change, link, LONG_RANGES, RANGES } from "./address.js";
 import { icon, logo } from "./shapes.js";
 import { span, plural, fullTime } from "./format.js";
 import { dot, segments, note } from "./parts.js";
@@ -13,10 +13,15 @@ import { overview } from "./views/overview.js";
 import { routes } from "./views/routes.js";
 import { guards } from "./views/guards.js";
 import { errors } from "./views/errors.js";
+import { alerts } from "./views/alerts.js";
+import { traces } from "./views/traces.js";
 import { health } from "./views/health.js";
 import { journal } from "./views/journal.js";
+import { workflows } from "./views/workflows.js";
 import { calls } from "./views/calls.js";
+import { logs } from "./views/logs.js";
 import { metrics } from "./views/metrics.js";
+import { notifications } from "./views/notifications.js";
 
 // The views in the order of the navigation; `ranged` ones show a range of time.
 export const VIEWS = [
@@ -24,10 +29,15 @@ export const VIEWS = [
   { name: "routes", title: "Routes", draw: routes, ranged: true },
   { name: "guards", title: "Guards", draw: guards },
   { name: "errors", title: "Errors", draw: errors },
+  { name: "alerts", title: "Alerts", draw: alerts },
+  { name: "traces", title: "Traces", draw: traces },
   { name: "health", title: "Health", draw: health },
   { name: "journal", title: "Journal", draw: journal },
+  { name: "logs", title: "Logs", draw: logs },
+  { name: "workflows", title: "Workflows", draw: workflows },
   { name: "calls", title: "In flight", draw: calls, apart: true },
   { name: "metrics", title: "Metrics", draw: metrics, ranged: true, apart: true },
+  { name: "notifications", title: "Notifications", draw: notifications, apart: true },
 ];
 
 export function shell(context) {
@@ -47,7 +57,7 @@ export function shell(context) {
 
 function navigation({ state, params }, view) {
   const counts = state.status?.counts ?? {};
-  const badge = { guards: [counts.guards_not_closed, "bad"], errors: [counts.errors_open, "warn"], health: [counts.health_not_healthy, "warn"] };
+  const badge = { guards: [counts.guards_not_closed, "bad"], errors: [counts.errors_open, "warn"], alerts: [counts.alerts_active, "bad"], health: [counts.health_not_healthy, "warn"] };
   const item = ({ name, title }) => h("a", { key: name, href: link(name, { range: params.range }), "aria-current": name === view.name ? "page" : undefined },
     icon(name), title, badge[name]?.[0] > 0 ? h("span", { class: `count ${badge[name][1]}` }, badge[name][0]) : null);
   return h("nav", { "aria-label": "Console", key: "nav" },
@@ -74,7 +84,7 @@ function bar({ state, params }, view) {
     h("span", { class: "sub clip hide-s" }, [status?.service, status?.environment].filter(Boolean).join(" · ")),
     h("span", { class: "sp" }),
     liveState(state),
-    view.ranged ? segments("Time range", RANGES.map((range) => [range, range.replace(/(\d+)/, "$1 ")]), params.range ?? "5m", (range) => change({ range })) : null,
+    view.ranged ? segments("Time range", rangesOf(view, state).map((range) => [range, range.replace(/(\d+)/, "$1 ")]), params.range ?? "5m", (range) => change({ range })) : null,
     h("button", { type: "button", key: "pause", class: "btn", "aria-pressed": String(isPaused()), title: "Stop drawing what is new (space)", onclick: () => setPaused(!isPaused()) }, isPaused() ? "Resume" : "Pause"),
     h("button", { type: "button", key: "theme", class: "btn quiet", title: "Light or dark (t)", "aria-label": "Light or dark", onclick: () => { toggleTheme(); dispatchEvent(new Event("resize")); } }, "◐"),
     h("button", { type: "button", key: "help", class: "btn quiet", title: "Keys and words (?)", "aria-label": "Help", onclick: showHelp }, "?"));
@@ -110,4 +120,7 @@ function connectionBanner({ state, view }) {
   return lines.length ? h("div", { class: "notes", role: "status" }, lines) : null;
 }
 
-const DROPPED = { journal: "journal event", frames: "frame", transitions: "transition", error_groups: "error group" };
+// What is further back than a day is in the file, which is a component of the health.
+const rangesOf = (view, { health }) => (view.name === "metrics" && health?.components?.some(({ name }) => name === "ops_store") ? LONG_RANGES : RANGES);
+
+const DROPPED = { journal: "journal event", frames: "frame", transitions: "transition", error_groups: "error group", alerts: "alert", store: "stored change", logs: "log record", workflows: "workflow", workflow_parts: "workflow detail", traces: "trace", spans: "span" };

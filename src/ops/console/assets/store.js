@@ -6,7 +6,8 @@ import { OUTCOMES } from "./outcomes.js";
 
 const HISTORY = 300;
 const JOURNAL = 1000;
-const PARTS = ["status", "overview", "routes", "operations", "guards", "health", "errors", "journal"];
+const TAIL = 2000;
+const PARTS = ["status", "overview", "routes", "operations", "guards", "health", "errors", "alerts", "journal", "workflows"];
 
 let current = { connection: { phase: "connecting" } };
 let frozen = null;
@@ -52,6 +53,8 @@ export function apply(frame) {
   for (const part of PARTS) if (frame[part] !== undefined && part !== "journal") next[part] = { ...frame[part], receivedAt: next.at };
   if (frame.points?.length && next.overview) next.overview = withPoints(next.overview, frame.points);
   if (frame.journal) next.journal = withEvents(frame.type === "hello" ? undefined : next.journal, frame.journal);
+  if (frame.type === "hello") next.hellos = (current.hellos ?? 0) + 1;
+  if (frame.logs) next.tail = withLines(next.tail, frame.logs);
   if (frame.type === "change" && next.overview) next.overview = withMarks(next.overview, frame.journal);
   current = next;
   changed();
@@ -67,6 +70,9 @@ function withPoints(overview, points) {
     error_ratio: [...(overview.error_ratio ?? [])],
   };
   const columns = [...Object.values(copy.calls), ...Object.values(copy.latency), copy.in_flight, copy.error_ratio];
+  // An outcome that has not been yet has no column; its first point belongs to the end.
+  const length = Math.max(...columns.map((column) => column.length));
+  for (const column of columns) column.unshift(...new Array(length - column.length).fill(null));
   for (const point of points) {
     const steps = Math.round((point.at - copy.end) / copy.step);
     // Seen already.
@@ -80,6 +86,16 @@ function withPoints(overview, points) {
   }
   for (const column of columns) column.splice(0, Math.max(0, column.length - HISTORY));
   return copy;
+}
+
+// Adds lines of the log, the newest first, and forgets the oldest.
+function withLines(tail, { records, skipped }) {
+  return { records: [...records, ...(tail?.records ?? [])].slice(0, TAIL), skipped: (tail?.skipped ?? 0) + skipped };
+}
+
+// Another filter begins anew.
+export function forgetTail() {
+  current = { ...current, tail: undefined };
 }
 
 function errorRatio(calls) {

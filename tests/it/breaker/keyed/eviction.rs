@@ -49,7 +49,7 @@ fn opens_after(name: &'static str, failures: u32, max_keys: usize) -> KeyedBreak
     builder.build().expect("sound")
 }
 
-/// How many of the calls to keys that fail are let pass.
+/// Returns how many of the calls to keys that fail are admitted.
 fn passed(hosts: &KeyedBreaker<String>, keys: &[&str], rounds: u32) -> u32 {
     let mut passed = 0;
     for _ in 0..rounds {

@@ -1,6 +1,6 @@
 //! Open before ready: a request whose circuit is open does not wait for the service.
 
-use std::{task::Poll, time::Duration};
+use std::time::Duration;
 
 use http::Request;
 use tokio::time::advance;
@@ -9,28 +9,17 @@ use tower_keep::{
     Rejection,
     breaker::KeyedBreaker,
     guard::Guarded,
-    testing::{CountingWaker, ReadyChecked, Reply, Script, ScriptedBody},
+    testing::{CountingWaker, Reply, Script, ScriptedBody},
 };
 
 use super::{fail, keyed};
+use crate::support::scripted::{never_ready, poll_ready};
 
 const SECOND: Duration = Duration::from_secs(1);
-
-/// Never ready, and never called before it is.
-fn never_ready() -> ReadyChecked<Script> {
-    ReadyChecked::new(Script::new([Reply::ok()]).never_ready())
-}
 
 fn request(host: &str) -> Request<ScriptedBody> {
     let request = Request::get(format!("http://{host}/"));
     request.body(ScriptedBody::new()).expect("a request")
-}
-
-fn poll_ready<S: Service<Request<ScriptedBody>>>(
-    wakes: &CountingWaker,
-    service: &mut S,
-) -> Poll<bool> {
-    wakes.poll_ready(service).map(|ready| ready.is_ok())
 }
 
 #[tokio::test(start_paused = true)]

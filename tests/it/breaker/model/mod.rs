@@ -173,7 +173,7 @@ impl Pair {
         CallClock::at(self.start + at)
     }
 
-    /// Whether calls that are rejected are rejected in earnest.
+    /// Returns whether calls that are rejected are rejected in earnest.
     fn rejects(&self) -> bool {
         !self.breaker.is_shadow() || self.model.state() == CircuitState::ForcedOpen
     }

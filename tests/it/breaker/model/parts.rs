@@ -46,7 +46,7 @@ pub struct Call {
     pub began: Duration,
     /// Unless it has been given back.
     pub is_probe: bool,
-    /// When its head was counted as good, whether that was slow, and in which window.
+    /// The time at which its head was counted as good, whether that was slow, and in which window.
     pub counted: Option<(Duration, bool, u64)>,
     /// Nothing that it still says counts.
     pub done: bool,

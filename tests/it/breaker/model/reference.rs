@@ -19,16 +19,16 @@ pub struct Model {
     pub phase: Phase,
     pub generation: u64,
     seen: Vec<Seen>,
-    /// How many windows there were before.
+    /// The number of windows before.
     shape: u64,
-    /// How many probes the half-open phase has, and how many must be good.
+    /// The number of probes of the half-open phase, and how many must be good.
     pub probing: (usize, usize),
     /// Failures in a row, and the good calls since the last of them.
     row: u32,
     since: Vec<u64>,
     calls: u64,
     level: u32,
-    /// What it was told by hand, and by the switch, which comes first.
+    /// The override by hand, and that of the switch, which comes first.
     by_hand: SwitchMode,
     by_switch: SwitchMode,
     random: fastrand::Rng,
@@ -136,7 +136,7 @@ impl Model {
         self.decide(now)
     }
 
-    /// Whether the probes end the phase.
+    /// Returns whether the probes end the phase.
     fn decide(&mut self, now: Duration) -> bool {
         let Phase::HalfOpen(probes) = &self.phase else {
             return false;

@@ -76,7 +76,7 @@ impl Settings {
         Duration::from_millis(self.bucket)
     }
 
-    /// What tells its window from others.
+    /// Returns the parts that tell its window from others.
     pub fn shape(&self) -> (Option<usize>, Option<(u64, usize)>) {
         let time = self.count_window.is_none();
         (

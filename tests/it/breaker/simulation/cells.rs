@@ -1,4 +1,4 @@
-//! What a row comes to, as a line of the table, and what is wrong with it.
+//! The result of a row, as a line of the table, and what is wrong with it.
 
 use std::{fmt, ops::Range, time::Duration};
 
@@ -19,12 +19,12 @@ pub struct Cells {
     pub outage: Outage,
     pub without: Hour,
     pub with: Hour,
-    /// How long a probe may need for its head.
+    /// The time that a probe may need for its head.
     pub probes_take: Duration,
 }
 
 impl Cells {
-    /// From each closing to the next outage.
+    /// Returns the times from each closing to the next outage.
     fn afterwards(&self) -> Vec<Range<Duration>> {
         let ends = OUTAGES[1..].iter().map(|outage| outage.start);
         let outages = OUTAGES.iter().zip(ends.chain([HOUR]));
@@ -51,7 +51,7 @@ impl Cells {
         faults.into_iter().map(named).collect()
     }
 
-    /// When an outage may open the circuit.
+    /// Returns when an outage may open the circuit.
     fn felt(&self, outage: &Range<Duration>) -> Range<Duration> {
         outage.start..outage.end + self.probes_take
     }

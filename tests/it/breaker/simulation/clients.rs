@@ -1,4 +1,4 @@
-//! What calls, and what it does with the answers.
+//! The callers, and what they do with the answers.
 
 use std::{future::pending, io, pin::Pin, sync::Arc, time::Duration};
 
@@ -19,7 +19,7 @@ type Http = BoxCloneSyncService<Request<ScriptedBody>, Response<Body>, BoxError>
 /// The time limit of each attempt.
 pub const LIMIT: Duration = Duration::from_secs(10);
 
-/// What becomes of a response.
+/// The reader of a response.
 #[derive(Clone, Copy, Debug)]
 pub enum Reader {
     /// Looks at the status and drops the body unread.

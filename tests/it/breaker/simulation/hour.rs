@@ -34,7 +34,7 @@ pub const OUTAGES: [Range<Duration>; 2] = [
 /// A transition, and when it was.
 pub type Timed = (Duration, Transition);
 
-/// What happened in it; times are from its start.
+/// The events of an hour; times are from its start.
 #[derive(Debug)]
 pub struct Hour {
     pub calls: Vec<Duration>,
@@ -42,18 +42,18 @@ pub struct Hour {
     pub events: Vec<Timed>,
 }
 
-/// How one circuit came back after an outage.
+/// The recovery of one circuit after an outage.
 #[derive(Clone, Copy, Debug)]
 pub struct Recovery {
-    /// From the end of the outage.
+    /// The time since the end of the outage.
     pub closed_after: Duration,
     /// Of the last opening before that.
     pub open_for: Duration,
-    /// From the start of the hour.
+    /// The time since the start of the hour.
     pub closed_at: Duration,
 }
 
-/// How many callers there are, and how often each calls, on an average.
+/// The number of callers, and how often each calls, on an average.
 #[derive(Clone, Copy, Debug)]
 pub struct Load {
     pub callers: u64,
@@ -117,7 +117,7 @@ impl Hour {
         })
     }
 
-    /// Which fraction of the calls of these times has reached the peer; none, if there were no calls.
+    /// Returns the fraction of the calls of these times that has reached the peer; none, if there were no calls.
     pub fn admitted(&self, times: &[Range<Duration>]) -> f64 {
         let during = |all: &[Duration]| {
             let within = |at: &&Duration| times.iter().any(|time| time.contains(at));

@@ -1,4 +1,4 @@
-//! What is called: well most of the time, down now and then.
+//! The peer that is called: well most of the time, down now and then.
 
 use std::{
     future::pending,
@@ -15,7 +15,7 @@ use tower_keep::{BoxError, testing::ScriptedBody};
 /// One answer of so many is bad, and one body of so many breaks off, even in the best of times.
 const FAULTY: usize = 50;
 
-/// How a peer is down.
+/// The way in which a peer is down.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Outage {
     /// Connections are refused, at once.
@@ -42,22 +42,22 @@ pub enum Wire {
     Grpc,
 }
 
-/// What the peer answers when it is well.
+/// The answer of the peer when it is well.
 #[derive(Clone, Copy, Debug)]
 pub struct Answer {
     pub wire: Wire,
     /// An HTTP status, or a gRPC code.
     pub status: u16,
-    /// How long the head takes.
+    /// The time until the head.
     pub head: Duration,
-    /// How many frames of data the body has, and how long each of them takes.
+    /// The number of frames of data in the body, and how long each of them takes.
     pub frames: u32,
     pub every: Duration,
-    /// Whether one thing in three that is asked for is not there.
+    /// True if one thing in three that is asked for is not there.
     pub some_missing: bool,
 }
 
-/// What becomes of one call.
+/// The course of one call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Turn {
     Well,
@@ -90,12 +90,12 @@ impl Peer {
         }))
     }
 
-    /// How much of the hour is over.
+    /// Returns how much of the hour is over.
     pub fn elapsed(&self) -> Duration {
         self.0.start.elapsed()
     }
 
-    /// When the calls came that were let pass.
+    /// Returns when the calls came that were admitted.
     pub fn arrivals(&self) -> Vec<Duration> {
         self.0.arrivals.lock().expect("no panic").clone()
     }
@@ -143,7 +143,7 @@ impl Peer {
         }
     }
 
-    /// How long the connection holds, from the head of a response on.
+    /// Returns how long the connection holds, from the head of a response on.
     fn left(&self, answer: &Answer, turn: Turn) -> Option<Duration> {
         let now = self.elapsed();
         let mut begins = self.0.outages.iter().map(|outage| outage.start);

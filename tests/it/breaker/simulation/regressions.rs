@@ -1,4 +1,4 @@
-//! What once opened a circuit without an outage, or kept one from closing after it.
+//! The faults that once opened a circuit without an outage, or kept one from closing after it.
 
 use std::{
     io,

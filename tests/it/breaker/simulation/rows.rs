@@ -18,7 +18,7 @@ type Connect = Box<dyn Fn(&CircuitBreaker, &Peer) -> Call + Send>;
 pub struct Row {
     name: &'static str,
     outage: Outage,
-    /// How long a head takes when the peer is well.
+    /// The time that a head takes when the peer is well.
     head: Duration,
     load: Load,
     breakers: Vec<Breaker>,

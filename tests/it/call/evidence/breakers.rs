@@ -184,7 +184,7 @@ async fn slow_uploads_open_no_circuit() {
     }
 }
 
-/// Whoever stalls, and leaves once he has been slow enough for the slow limit.
+/// A caller that stalls, and leaves once it has been slow enough for the slow limit.
 #[tokio::test]
 async fn stalled_uploads_are_no_slow_calls() {
     let arrived = Arc::new(Notify::new());

@@ -31,7 +31,7 @@ async fn response_error_extension_is_recorded_with_sources() {
             Some(&self.0)
         }
     }
-    /// As an application's own error type would do it.
+    /// Responds as an application's own error type would.
     impl IntoResponse for NoInvoice {
         fn into_response(self) -> Response {
             let mut response = StatusCode::BAD_GATEWAY.into_response();

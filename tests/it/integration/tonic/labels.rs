@@ -38,7 +38,7 @@ async fn unimplemented_methods_share_one_series() {
     assert_eq!(meter.series(&format!("{duration}_count")).len(), 1);
 }
 
-/// Whoever is turned away before the method is looked up says nothing about methods: guards and interceptors answer
+/// A caller that is turned away before the method is looked up says nothing about methods: guards and interceptors answer
 /// for made-up ones, too, and strangers could fill the table of those that get series of their own.
 #[tokio::test]
 async fn rejected_calls_add_no_method_label() {

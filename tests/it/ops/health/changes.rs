@@ -1,4 +1,4 @@
-//! What is told of changes: events, the log, metrics.
+//! The reports of changes: events, the log, metrics.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};

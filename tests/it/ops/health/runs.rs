@@ -1,4 +1,4 @@
-//! When checks run.
+//! The times at which checks run.
 
 use std::sync::{Arc, Mutex};
 

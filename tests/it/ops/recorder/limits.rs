@@ -1,4 +1,4 @@
-//! What bounds the recorder, and what it says about what is beyond.
+//! The bounds of the recorder, and what it says about what is beyond.
 
 use metrics::with_local_recorder;
 use tower_keep::ops::recorder::{Format, Recorder};

@@ -1,4 +1,4 @@
-//! What Prometheus itself says about a scrape. Needs `promtool` (Debian: `prometheus`); says so and passes without it.
+//! Prometheus' own judgment of a scrape. Needs `promtool` (Debian: `prometheus`); says so and passes without it.
 
 use std::{
     io::{ErrorKind, Write},

@@ -49,7 +49,7 @@ impl Attack {
         Attack::Garbage,
     ];
 
-    /// How many do it at once: more where one takes seconds.
+    /// Returns how many do it at once: more where one takes seconds.
     pub fn at_once(self) -> u32 {
         match self {
             Attack::StalledUpload | Attack::LateUpload | Attack::SlowReader => 12,
@@ -58,7 +58,7 @@ impl Attack {
         }
     }
 
-    /// How long each of them rests in between, so that it is no test of the machine's speed.
+    /// Returns how long each of them rests in between, so that it is no test of the machine's speed.
     pub fn rest(self) -> Duration {
         let millis = match self {
             Attack::StalledUpload | Attack::LateUpload | Attack::SlowReader => 1,

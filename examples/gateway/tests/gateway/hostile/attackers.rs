@@ -18,7 +18,7 @@ use super::attack::Attack;
 use super::counters::{Counters, Saw};
 use super::healthy_upstream::GRPC;
 
-/// What no label may show: parts of the methods, paths and hosts that attackers think up.
+/// The words that no label may show: parts of the methods, paths and hosts that attackers think up.
 pub const MADE_UP: [&str; 7] = ["BREW", "PROPFIND", "XYZ", "made", "Made", "odd-", "example"];
 /// Of what stalls and what takes seconds, a little beside the limit.
 const NEARLY: [f64; 4] = [0.80, 0.90, 0.97, 1.0];
@@ -57,7 +57,7 @@ struct Attacker {
     http2: Client,
     counters: Counters,
     dice: fastrand::Rng,
-    /// How many attacks it has begun, for names that were never seen before.
+    /// The number of attacks it has begun, for names that were never seen before.
     number: u64,
 }
 

@@ -1,4 +1,4 @@
-//! What was done to the gateway, and what came of it.
+//! The count of what was done to the gateway, and of what came of it.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 
 use super::attack::Attack;
 
-/// How an exchange ended for the client that began it.
+/// The end of an exchange, as the client that began it saw it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Saw {
     Status(u16),

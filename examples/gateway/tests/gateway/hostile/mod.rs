@@ -1,7 +1,7 @@
 //! Hostile clients between an honest one and an upstream in good health. No circuit opens, the honest client is
 //! served, and nothing that a stranger makes up stays behind.
 //!
-//! `TOWER_KEEP_HOSTILE_SECONDS` is how long it lasts (default: 12, half of it warm-up),
+//! `TOWER_KEEP_HOSTILE_SECONDS` is how long it lasts after a warm-up of at least half as long (default: 12),
 //! `TOWER_KEEP_HOSTILE_UPSTREAM` is the gateway's `--upstream-protocol` (default: `auto`).
 
 mod attack;
@@ -21,15 +21,21 @@ use counters::{Counters, Saw};
 use healthy_upstream::{HealthyUpstream, Speaks};
 use honest::Service;
 
-/// What an attempt may take.
+/// The time that an attempt may take.
 const LIMIT: Duration = Duration::from_secs(2);
+/// The load after the warm-up.
 const LOAD: Duration = Duration::from_secs(12);
+/// The parts of the warm-up, each half as long as the load after it: at most so many.
+const MAX_WARM_UPS: u32 = 12;
+/// The growth of memory in one part of the warm-up, in KiB, below which the gateway counts as warm: what the console keeps of
+/// the log and of traces is full then.
+const WARM_GROWTH: u64 = 1024;
 const LOOK_EVERY: Duration = Duration::from_millis(100);
 /// A thousand calls of the honest client, and not one more than this, may go wrong.
 const BAD_OF_1000: u64 = 1;
 /// Clients that take the head of a large answer and nothing more.
 const IDLE_READERS: usize = 8;
-/// What memory may grow by after the warm-up, in KiB.
+/// The growth of memory that is allowed after the warm-up, in KiB.
 const GROWTH: u64 = 8192;
 /// Combinations of method, version, status and error that chance kept from the warm-up; one is in up to four series.
 const NEW_SERIES: usize = 60;
@@ -39,7 +45,7 @@ struct Siege {
     upstream: HealthyUpstream,
     footprint: Footprint,
     counters: Counters,
-    /// What the breaker has counted against the upstream, at most.
+    /// The most that the breaker has counted against the upstream.
     held_against: u64,
 }
 
@@ -53,11 +59,10 @@ async fn hostile_clients_open_no_circuit_and_take_nothing_from_an_honest_one() {
     let mut siege = Siege::begin(&protocol).await;
     let files = siege.footprint.files();
 
-    let mut served = siege.attack(load / 2).await;
-    siege.settle().await;
+    let mut served = siege.warm_up(load / 2).await;
     let (warm, warm_memory) = (siege.series().await, siege.footprint.memory());
     let warm_files = siege.footprint.files();
-    let then = siege.attack(load / 2).await;
+    let then = siege.attack(load).await;
     served.good += then.good;
     served.bad.extend(then.bad);
     siege.settle().await;
@@ -149,6 +154,25 @@ impl Siege {
         let (served, ()) = tokio::join!(honest::run(&url, until), self.watch(until));
         attackers.join_all().await;
         served
+    }
+
+    /// Attacks until the gateway's memory no longer grows.
+    async fn warm_up(&mut self, part: Duration) -> Service {
+        let mut served = self.attack(part).await;
+        for _ in 1..MAX_WARM_UPS {
+            self.settle().await;
+            let before = self.footprint.memory();
+            let then = self.attack(part).await;
+            served.good += then.good;
+            served.bad.extend(then.bad);
+            self.settle().await;
+            let memory = self.footprint.memory();
+            println!("warm-up: {before} KiB, then {memory} KiB");
+            if memory < before + WARM_GROWTH {
+                return served;
+            }
+        }
+        panic!("memory grows without end");
     }
 
     async fn watch(&mut self, until: Instant) {

@@ -1,4 +1,4 @@
-//! What the clients know of their calls, call by call.
+//! The clients' own record of their calls, call by call.
 //!
 //! Each request has a correlation ID of its own. Whoever saw the head of an answer knows that its request was
 //! received, and with what status it was answered; whoever left before does not, and then the gateway may have
@@ -9,7 +9,7 @@ use std::sync::Mutex;
 
 use serde_json::Value;
 
-/// How a client behaves.
+/// The behavior of a client.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Manner {
     Polite,
@@ -44,7 +44,7 @@ impl Manner {
     ];
 }
 
-/// What became of a call, as its client saw it.
+/// The end of a call, as its client saw it.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Fate {
     Answered { status: u16, whole: bool },
@@ -55,7 +55,7 @@ pub enum Fate {
 pub struct Entry {
     pub manner: Manner,
     pub path: &'static str,
-    /// Whether it may be sent again.
+    /// True if it may be sent again.
     pub repeatable: bool,
     pub fate: Fate,
 }

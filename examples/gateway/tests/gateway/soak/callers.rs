@@ -40,16 +40,16 @@ const HALVES: [&[u8]; 4] = [
     b"GET / HTTP/1.1\r\nhost: a\r\nx-half",
     b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0",
 ];
-/// What of a body is sent before it stalls.
+/// The parts of bodies that are sent before they stall.
 const STALLED: [&str; 4] = [
     "content-length: 100\r\n\r\n",
     "content-length: 100\r\n\r\nfew",
     "transfer-encoding: chunked\r\n\r\n",
     "transfer-encoding: chunked\r\n\r\n3\r\nfew\r\n",
 ];
-/// How many calls and connections one caller leaves half done; enough that most outlast the gateway's limits.
+/// The number of calls and connections that one caller leaves half done; enough that most outlast the gateway's limits.
 const HELD: usize = 24;
-/// How long to listen for the answer to garbage.
+/// The time for which the answer to garbage is waited for.
 const PATIENCE: Duration = Duration::from_millis(50);
 
 /// Sends one call after the other, each in a manner of its own.
@@ -297,7 +297,7 @@ impl Caller {
         tokio::join!(answer, upload);
     }
 
-    /// What no decent client sends, over HTTP/1.1.
+    /// Sends over HTTP/1.1 what no decent client sends.
     async fn raw(&mut self, call: &mut Call, manner: u32) {
         (call.post, call.grpc) = (true, false);
         let (manner, rest) = match manner {

@@ -54,12 +54,12 @@ const BIG: usize = 1 << 20;
 /// Every so many connections is reset before its first request is read, if the upstream is faulty.
 const MOOD: u64 = 10;
 
-/// How often each correlation ID came, whichever upstream of the test it came to.
+/// The number of times that each correlation ID came, to any upstream of the test.
 pub type Seen = Arc<Mutex<HashMap<String, u32>>>;
 
 pub struct FaultyUpstream {
     pub address: SocketAddr,
-    /// Whether it does as its path says, and resets connections for no reason. If not, all is well.
+    /// True while it does as its path says, and resets connections for no reason. If not, all is well.
     pub faulty: Arc<AtomicBool>,
     seen: Seen,
     server: JoinHandle<()>,

@@ -9,7 +9,7 @@ use std::task::{Context, Poll};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 
-/// What the connection does instead of the next thing the server writes. It is over then.
+/// The fault of the connection in place of the next thing that the server writes. It is over then.
 #[derive(Clone, Copy)]
 pub enum Blow {
     /// Sends this and closes.

@@ -1,9 +1,9 @@
 // Calls in flight, oldest first, and slow calls, newest first.
 
 import { h } from "../dom.js";
-import { change } from "../address.js";
+import { change, link } from "../address.js";
 import { count, duration, plural, words } from "../format.js";
-import { card, clip, pill, placeholder, search, segments, time, truncated } from "../parts.js";
+import { card, clip, outcomePill, placeholder, search, segments, time, truncated } from "../parts.js";
 import { table } from "../windowed.js";
 import { use } from "../api.js";
 import { every } from "../live.js";
@@ -33,7 +33,7 @@ const matches = (call, q) => !q || [call.service, call.kind, call.method, call.r
 
 function columns(slow, { now }) {
   const outcomeColumns = [
-    { key: "outcome", title: "outcome", value: (call) => call.outcome ?? "", cell: (call) => (call.outcome ? outcome(call.outcome) : "") },
+    { key: "outcome", title: "outcome", value: (call) => call.outcome ?? "", cell: (call) => (call.outcome ? outcomePill(call.outcome) : "") },
     { key: "status", title: "status", hide: true, numeric: true, value: (call) => call.status, cell: (call) => call.status ?? "–" },
   ];
   return [
@@ -44,8 +44,6 @@ function columns(slow, { now }) {
     { key: "seconds", title: slow ? "took" : "for", numeric: true, value: (call) => call.seconds, cell: (call) => h("span", { class: call.seconds > 1 ? "hot" : undefined }, duration(call.seconds)) },
     ...(slow ? outcomeColumns : []),
     { key: "correlation", title: "correlation ID", hide: true, cell: (call) => clip(call.correlation_id ?? "", "mono copyable id") },
-    { key: "trace", title: "trace ID", hide: true, cell: (call) => clip(call.trace_id ?? "", "mono copyable id") },
+    { key: "trace", title: "trace ID", hide: true, cell: (call) => (call.trace_kept ? h("a", { class: "clip mono id", title: call.trace_id, href: link("traces", { id: call.trace_id }) }, call.trace_id) : clip(call.trace_id ?? "", "mono copyable id")) },
   ];
 }
-
-const outcome = (name) => pill(name, words(name), name === "success" ? "ok" : name === "client_error" || name === "cancelled" ? "" : "bad");

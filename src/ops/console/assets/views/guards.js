@@ -81,7 +81,7 @@ const button = (control, guard) => {
   return h("button", { type: "button", key: action, class: `btn ${className ?? ""}`, onclick: () => askControl(control, guard) }, text);
 };
 
-// The share of calls that failed beside its limit, or how far the probes are.
+// The share of calls that failed beside its limit. While it probes, the numbers are still those of before.
 function share(guard) {
   const { stats = {} } = guard;
   const failed = failedShare(guard);
@@ -90,7 +90,7 @@ function share(guard) {
   const isHigh = guard.state === "open" || guard.state === "forced_open" || (limit != null && failed > limit);
   return h("div", {},
     h("div", { class: "ends" }, h("span", {}, sentence(guard)), limit == null ? null : h("span", {}, `limit ${percent(limit)}`)),
-    guard.kind === "circuit_breaker" ? guard.state === "half_open" ? bar((stats.calls - stats.failures) / (settingOf(guard, "probes") ?? stats.calls), { fill: "--ok", label: sentence(guard), wide: true }) : bar(failed, { fill: isHigh ? "--bad" : "--ok", mark: limit, label: `${percent(failed)} failed`, wide: true }) : null);
+    guard.kind === "circuit_breaker" ? guard.state === "half_open" ? null : bar(failed, { fill: isHigh ? "--bad" : "--ok", mark: limit, label: `${percent(failed)} failed`, wide: true }) : null);
 }
 
 function facts(guard, { state, now }) {

@@ -1,5 +1,6 @@
-// The journal: what happened in this process, newest first.
+// The journal: what happened in this process, and in those before it where there is a file; newest first.
 
+import { use } from "../api.js";
 import { h } from "../dom.js";
 import { change, link } from "../address.js";
 import { count, fullTime, words } from "../format.js";
@@ -7,11 +8,13 @@ import { card, clip, note, pairs, pill, placeholder, search, segments, time } fr
 import { table } from "../windowed.js";
 import { eventLink, eventText } from "../event_parts.js";
 
-const KINDS = [["all", "All"], ["guard", "Guards"], ["health", "Health"], ["error", "Errors"], ["control", "Controls"], ["log_level", "Log level"], ["login", "Logins"], ["lifecycle", "Lifecycle"]];
+const KINDS = [["all", "All"], ["guard", "Guards"], ["health", "Health"], ["error", "Errors"], ["alert", "Alerts"], ["control", "Controls"], ["log_level", "Log level"], ["login", "Logins"], ["lifecycle", "Lifecycle"]];
 
 export function journal(context) {
   const { state, params } = context;
-  const all = state.journal?.events ?? [];
+  // A page of earlier events stays as it is: nothing is added to it.
+  const page = params.before ? use(`api/v1/journal?${new URLSearchParams({ before: params.before, limit: 1000, ...(params.kind && { kind: params.kind }) })}`, 3600) : undefined;
+  const all = (page ? page.data : state.journal)?.events ?? [];
   const rows = all.filter((event) => matches(event, params));
   const selected = all.find((event) => String(event.seq) === params.at);
   return [
@@ -23,8 +26,19 @@ export function journal(context) {
     card("Journal", `${count(rows.length)} events`, rows.length
       ? table({ id: "journal-rows", label: "Events", rows, rowKey: (event) => event.seq, selected: selected?.seq, columns: columns(context),
         sort: params.sort ?? "-at", onSort: (sort) => change({ sort }, { replace: true }) })
-      : placeholder({ loading: !state.at }, all.length ? "Nothing matches the filter." : "Nothing has happened since the start.")),
+      : placeholder(page ?? { loading: !state.at }, all.length ? "Nothing matches the filter." : page ? "There are no earlier events." : "Nothing has happened since the start.")),
+    pages(all, page, context),
   ];
+}
+
+// The ways to earlier events and back to the latest, if there are any.
+function pages(all, page, { state, params }) {
+  const oldest = (page?.data ?? state.journal)?.oldest;
+  const ways = [
+    all.length && all[0].seq > oldest ? h("a", { class: "btn", href: link("journal", { ...params, at: undefined, before: all[0].seq }) }, "Earlier events") : null,
+    page ? h("a", { class: "btn", href: link("journal", { ...params, at: undefined, before: undefined }) }, "Latest events") : null,
+  ].filter(Boolean);
+  return ways.length ? h("nav", { class: "tools", "aria-label": "Pages of the journal" }, ways) : null;
 }
 
 // The usual kinds, and those that the application made.

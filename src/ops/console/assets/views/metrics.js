@@ -4,13 +4,13 @@ import { h } from "../dom.js";
 import { change, link } from "../address.js";
 import { LINE_COLORS, lines, valueUnderCursor } from "../charts.js";
 import { count, plural, withUnit, words } from "../format.js";
-import { card, clip, note, num, placeholder, search, truncated } from "../parts.js";
+import { card, clip, note, num, pairs, placeholder, search, time, truncated } from "../parts.js";
 import { inView } from "../windowed.js";
 import { use } from "../api.js";
 
 const ROW_HEIGHT = 50;
 const AGGREGATIONS = { counter: ["rate", "sum"], gauge: ["avg", "min", "max", "sum"], histogram: ["p95", "p50", "p99", "rate", "avg", "max"] };
-const STEPS = { "5m": 2, "1h": 20, "24h": 300 };
+const STEPS = { "5m": 2, "1h": 20, "24h": 300, "7d": 3600, "90d": 43200 };
 
 export function metrics(context) {
   const { params } = context;
@@ -53,7 +53,16 @@ function explorer(family, context) {
     entry.error && entry.data ? note(entry.error.message, "warn") : null,
     found.length ? [lines(id, biggest, (value) => withUnit(value, unit), context.redraw), legend(id, biggest, unit)] : placeholder(entry, "No series match."),
     truncated(entry.data?.truncated, "There are more series than are returned. Group by fewer labels, or filter."),
-    biggest.length > LINE_COLORS.length ? note(`The chart shows the ${LINE_COLORS.length} largest of ${count(biggest.length)} series; the list shows all.`) : null);
+    biggest.length > LINE_COLORS.length ? note(`The chart shows the ${LINE_COLORS.length} largest of ${count(biggest.length)} series; the list shows all.`) : null,
+    family.kind === "histogram" ? examples(family, context) : null);
+}
+
+// Calls whose values are in the histogram, as far as their traces are kept: the largest first.
+function examples(family, { now }) {
+  const kept = (use(`api/v1/metrics/${encodeURIComponent(family.name)}`, 15).data?.examples ?? []).filter((each) => each.trace_kept);
+  if (!kept.length) return null;
+  return [h("h3", { key: "examples" }, "Examples"), pairs(...kept.slice(0, 8).map((each) => [withUnit(each.value, family.unit),
+    [h("a", { class: "link mono breaks", title: labelText(each.labels), href: link("traces", { id: each.trace_id }) }, each.trace_id), " ", time(each.at, now)]]))];
 }
 
 function address(family, agg, range, { by, filter }) {

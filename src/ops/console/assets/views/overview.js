@@ -10,6 +10,7 @@ import { use } from "../api.js";
 import { guardRow, severity } from "../guard_parts.js";
 import { eventLine } from "../event_parts.js";
 import { healthRow, STATUS_ORDER } from "../health_parts.js";
+import { workflowRow } from "../workflow_parts.js";
 
 const ROWS = 5;
 const ITEMS = 6;
@@ -24,6 +25,7 @@ export function overview(context) {
     h("div", { class: "grid g2 gap" },
       card("Calls by outcome", "per second", data ? outcomes(data, context.redraw) : placeholder(history, "No history yet.")),
       card("Latency", "to the end of the body", data ? latency(data, context.redraw) : placeholder(history, "No history yet."))),
+    workflowsCard(context),
     h("div", { class: "grid g3 gap" }, healthCard(context), guardsCard(context), changesCard(context)),
   ];
 }
@@ -135,6 +137,13 @@ function guardsCard({ state, now }) {
   const sorted = [...guards].sort((a, b) => severity(b) - severity(a));
   return card("Guards", guards.length ? h("a", { href: link("guards") }, `all ${guards.length}`) : null,
     guards.length ? h("div", { class: "rows" }, sorted.slice(0, ROWS).map((guard) => guardRow(guard))) : placeholder({ loading: !state.at }, "No guards are registered."));
+}
+
+function workflowsCard({ state, now }) {
+  const running = (state.workflows?.workflows ?? []).filter((run) => run.state === "running");
+  if (!running.length) return null;
+  return h("div", { class: "gap", key: "workflows" }, card("Active workflows", h("a", { href: link("workflows", { state: "running" }) }, `all ${count(state.workflows.counts.running)}`),
+    h("div", { class: "rows" }, running.slice(0, ROWS).map((run) => workflowRow(run, now)))));
 }
 
 function changesCard({ state, now }) {

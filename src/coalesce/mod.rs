@@ -1,0 +1,167 @@
+//! Coalescing: identical calls in flight are one call, whose result all of them get.
+//!
+//! Use it where many ask for the same at once and the answer is the same for all: a price that a thousand pages show, a key that has
+//! just left a cache, the configuration that each worker loads at its start. Do not use it for calls that change something, nor where
+//! the result belongs to one caller. It keeps nothing once a call is over; for that, see a cache. Other names for it: single flight
+//! (Go), request collapsing (Hystrix, Envoy).
+//!
+//! Place in the stack: on a client outside of the retry, so that a shared call is retried once for all; on a server inside of
+//! authentication and rate limits, which are about each caller.
+//!
+//! # What happens
+//!
+//! The first call with a key is made; it *leads*. Calls with an equal key that come while it is in flight *join* it and wait.
+//!
+//! | the shared call | all of its callers get |
+//! |---|---|
+//! | returns a response | the response: a clone; over HTTP the head is cloned and the bytes of the body are shared |
+//! | fails | the error: a [`SharedError`], whose source it is; on servers a clone |
+//! | has a body that breaks off | the head, the same bytes, and the error |
+//! | panics | the panic goes on in the caller that drove it; the others get 500 or `INTERNAL` on servers, the message as an error on clients. They do not call in their turn, since the next call would most likely panic as well |
+//! | has a response that cannot be shared | the response, in one caller; the others make the call for themselves |
+//!
+//! | a call | is |
+//! |---|---|
+//! | without a key, or of a handle that is [disabled](Coalesce::disable) | made for itself, as without the layer |
+//! | that would be one in flight more than [`max_keys`](CoalesceBuilder::max_keys) | made for itself |
+//! | that would be one waiter more than [`max_waiters`](CoalesceBuilder::max_waiters) | rejected as [`Full`](crate::RejectionKind::Full): the peer is what the layer protects |
+//!
+//! # Which requests are identical
+//!
+//! For plain services and closures: those with equal keys. Over HTTP by default: `GET` and `HEAD` requests without a body whose method,
+//! URI and **all headers** are equal, but for the IDs of calls (`traceparent`, `tracestate`, B3, `x-request-id`, `x-correlation-id`,
+//! X-Ray's and Google's) and `date`. So requests with another `Authorization`, `Cookie` or `Accept` share nothing, and no caller gets
+//! what was meant for another. [`ignore_headers`](CoalesceLayer::ignore_headers) leaves out more; [`keyed_by`](CoalesceLayer::keyed_by)
+//! replaces the rule. A head of more than 16 KiB has no key, nor has a request with `Upgrade`.
+//!
+//! gRPC calls have their message in the body, so a [closure](CoalesceLayer::grpc_client) has to say the key. Only unary calls can be
+//! shared.
+//!
+//! # Bodies
+//!
+//! A response is handed on when its body has been read to the end, trailers included. One that is longer than
+//! [`max_body_bytes`](CoalesceBuilder::max_body_bytes) cannot be shared, nor can an event stream or a response of status 101: where the
+//! head says so, nothing is read; otherwise what was read precedes the rest. Bodies without a length that come slowly are handed on
+//! late, so give such routes no key. Memory is bounded by the calls in flight, each with one body of that length.
+//!
+//! # Responses for one caller
+//!
+//! A response with `Set-Cookie` is not shared: two visitors would have one session. A server may know its callers by more than their
+//! headers, such as by a client certificate, so one with the default key does not share a response either that says `private`,
+//! `no-store` or `Vary: *`, as RFC 9111 asks of collapsed requests. With [`keyed_by`](CoalesceLayer::keyed_by) the key says whom a
+//! response is for.
+//!
+//! # Reads after writes
+//!
+//! A read that joins a call gets what that returns, which may have been read before a write that its caller knows of; a cache
+//! outside of this layer keeps it. Give no key to reads that must see such a write.
+//!
+//! # Settings
+//!
+//! [`Coalesce::apply`] changes all settings while the handle is in use, for calls that come then.
+//!
+//! # Metrics
+//!
+//! | metric | labels |
+//! |---|---|
+//! | `tower_keep_coalesce_calls_total` | `coalesce`: its name; `result`: `led`, `joined`, `alone`, `handed_over`, `rejected` |
+//!
+//! The [registry](crate::registry) has the kind `coalesce`, with the same counts and the number of shared calls in flight.
+//!
+//! # Clones
+//!
+//! Clones of a handle, and all layers and services made from it, share the calls in flight, also where a layer is applied again for each
+//! connection. Calls of different types never meet; calls of one type do, so use a handle for each peer.
+//!
+//! # Cancellation
+//!
+//! A caller that is dropped leaves the others as they are. If it drove the call, the next one drives it on, where it stands: the peer
+//! is not called again. Nobody waits in a loop; a call that waits is woken for the result, or to drive. The last caller that is dropped
+//! drops the call. What surrounds the call, such as its deadline and its IDs, is that of the caller that led: where a layer
+//! inside of this one ends the call at the deadline of that caller, the others get its failure.
+//!
+//! A caller that has begun to drive must go on to be polled or be dropped, as with a lock: one that is kept unpolled holds up the
+//! others.
+//!
+//! # Example
+//!
+//! ```
+//! use tower::{Layer, ServiceExt, service_fn};
+//! use tower_keep::coalesce::{Coalesce, CoalesceLayer};
+//!
+//! # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), tower_keep::BoxError> {
+//! let coalesce = Coalesce::new("quotes");
+//! let quotes = service_fn(async |id: u32| {
+//!     tokio::task::yield_now().await;
+//!     Ok::<_, std::io::Error>(id * 2)
+//! });
+//! let quotes = CoalesceLayer::any(coalesce.clone(), |id: &u32| Some(*id)).layer(quotes);
+//! let (one, same, other) = tokio::join!(quotes.clone().oneshot(7), quotes.clone().oneshot(7), quotes.oneshot(8));
+//! assert_eq!((one?, same?, other?), (14, 14, 16));
+//! assert_eq!((coalesce.stats().led, coalesce.stats().joined), (2, 1));
+//! # Ok(()) }
+//! ```
+//!
+//! # Customized
+//!
+//! A client whose retries, breaker and time limits work for all callers at once:
+//!
+//! ```
+//! use std::time::Duration;
+//! use tower::ServiceBuilder;
+//! use tower_keep::{CircuitBreaker, Retry, coalesce::{Coalesce, CoalesceLayer}, retry::RetryLayer, timeout::TimeoutLayer};
+//!
+//! let coalesce = Coalesce::builder("prices").max_waiters(1_000).max_body_bytes(64 * 1024).build()?;
+//! let stack = ServiceBuilder::new()
+//!     .layer(CoalesceLayer::client(coalesce))
+//!     .layer(RetryLayer::client(Retry::new("prices")))
+//!     .layer(CircuitBreaker::new("prices").layer().client())
+//!     .layer(TimeoutLayer::client(Duration::from_secs(2)));
+//! # let _ = stack;
+//! # Ok::<_, tower_keep::ConfigError>(())
+//! ```
+//!
+//! Around a [pipeline](crate::pipeline), which has no keys: `coalesce.run(id, async move { pipeline.run(..).await })`.
+
+mod body;
+mod body_buffer;
+mod builder;
+mod flight;
+mod future;
+mod handle;
+mod http_share;
+mod inspect;
+mod key_source;
+mod layer;
+mod metrics;
+mod operator_settings;
+mod run;
+mod seat;
+mod service;
+mod settings;
+mod share;
+mod share_rules;
+mod shared;
+mod shared_bytes;
+mod shared_error;
+mod shared_response;
+mod stats;
+mod wrap_body;
+
+pub use body::CoalescedBody;
+pub use builder::CoalesceBuilder;
+pub use future::CoalesceFuture;
+pub use handle::Coalesce;
+pub use key_source::{HeadKey, KeyFn, KeySource, WholeHead};
+pub use layer::CoalesceLayer;
+pub use run::CoalesceRun;
+pub use service::CoalesceService;
+pub use settings::CoalesceSettings;
+pub use shared_error::SharedError;
+pub use stats::CoalesceStats;
+
+#[cfg(feature = "cache")]
+pub(crate) use {
+    body_buffer::BodyBuffer,
+    shared_bytes::{SharedBytes, SharedCursor},
+};

@@ -1,0 +1,143 @@
+use crate::{call::ConfigError, util::setting_changes::SettingChanges};
+
+/// More calls at once with keys of their own than most processes have, and little memory.
+const DEFAULT_MAX_KEYS: u32 = 10_000;
+/// A call that waits costs its request and some 100 bytes; more of them than this is a fault of its own.
+const DEFAULT_MAX_WAITERS: u32 = 10_000;
+/// Most responses of an API are shorter, and a thousand of them fit into a gigabyte.
+const DEFAULT_MAX_BODY_BYTES: u32 = 1024 * 1024;
+pub(super) const MAX_KEYS: u32 = 1_000_000;
+pub(super) const MAX_WAITERS: u32 = 1_000_000;
+pub(super) const MAX_BODY_BYTES: u32 = 1024 * 1024 * 1024;
+
+/// The settings of a [`Coalesce`](super::Coalesce) that a file may have: for
+/// [`CoalesceBuilder::settings`](super::CoalesceBuilder::settings) and [`Coalesce::apply`](super::Coalesce::apply).
+///
+/// Settings that are absent in a file (feature `serde`) have their defaults; unknown ones are errors.
+///
+/// ```
+/// use tower_keep::coalesce::{Coalesce, CoalesceSettings};
+///
+/// # #[cfg(feature = "serde")] {
+/// let settings: CoalesceSettings = toml::from_str("max_waiters = 500")?;
+/// let coalesce = Coalesce::builder("quotes").settings(&settings).build()?;
+/// assert_eq!(coalesce.settings().max_waiters, 500);
+/// # }
+/// # Ok::<_, Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(default, deny_unknown_fields)
+)]
+pub struct CoalesceSettings {
+    /// The largest number of shared calls in flight. Must be 1 to 1,000,000. Default: 10,000.
+    pub max_keys: u32,
+    /// The largest number of calls that wait for one shared call. Must be 1 to 1,000,000. Default: 10,000.
+    pub max_waiters: u32,
+    /// The longest response body that is shared over HTTP, in bytes. Must be 1 to 1,073,741,824. Default: 1 MiB.
+    pub max_body_bytes: u32,
+}
+
+impl Default for CoalesceSettings {
+    fn default() -> Self {
+        CoalesceSettings {
+            max_keys: DEFAULT_MAX_KEYS,
+            max_waiters: DEFAULT_MAX_WAITERS,
+            max_body_bytes: DEFAULT_MAX_BODY_BYTES,
+        }
+    }
+}
+
+impl CoalesceSettings {
+    /// Checks each setting as `build` and `apply` do, for the handle of this name: to check several settings before the first is
+    /// applied.
+    ///
+    /// # Errors
+    ///
+    /// Returns the first invalid setting, with its field and the allowed values.
+    pub fn check(&self, name: &str) -> Result<(), ConfigError> {
+        for (field, value, max, expected) in [
+            ("max_keys", self.max_keys, MAX_KEYS, "1 to 1000000"),
+            ("max_waiters", self.max_waiters, MAX_WAITERS, "1 to 1000000"),
+            (
+                "max_body_bytes",
+                self.max_body_bytes,
+                MAX_BODY_BYTES,
+                "1 to 1073741824",
+            ),
+        ] {
+            if !(1..=max).contains(&value) {
+                let component = format!("coalesce {name:?}");
+                return Err(ConfigError::new(component, field, value, expected));
+            }
+        }
+        Ok(())
+    }
+
+    /// Returns what differs from these settings in others.
+    pub(super) fn changes(&self, to: &CoalesceSettings) -> SettingChanges {
+        let CoalesceSettings {
+            max_keys,
+            max_waiters,
+            max_body_bytes,
+        } = self;
+        let mut changes = SettingChanges::default();
+        changes.compare("max_keys", max_keys, &to.max_keys);
+        changes.compare("max_waiters", max_waiters, &to.max_waiters);
+        changes.compare("max_body_bytes", max_body_bytes, &to.max_body_bytes);
+        changes
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn changes_have_every_field() {
+        let before = CoalesceSettings::default();
+        assert!(before.changes(&before).is_empty());
+        let after = CoalesceSettings {
+            max_keys: 1,
+            max_waiters: 2,
+            max_body_bytes: 3,
+        };
+        let text = "max_keys: 10000 -> 1, max_waiters: 10000 -> 2, max_body_bytes: 1048576 -> 3";
+        assert_eq!(before.changes(&after).text(), text);
+    }
+
+    #[test]
+    fn settings_that_are_invalid_are_named() {
+        let default = CoalesceSettings::default;
+        for (field, settings) in [
+            (
+                "max_keys",
+                CoalesceSettings {
+                    max_keys: 0,
+                    ..default()
+                },
+            ),
+            (
+                "max_waiters",
+                CoalesceSettings {
+                    max_waiters: MAX_WAITERS + 1,
+                    ..default()
+                },
+            ),
+            (
+                "max_body_bytes",
+                CoalesceSettings {
+                    max_body_bytes: 0,
+                    ..default()
+                },
+            ),
+        ] {
+            let error = settings.check("quotes").expect_err(field);
+            assert_eq!(error.field(), field, "{error}");
+        }
+        assert_eq!(default().check("quotes"), Ok(()));
+    }
+}

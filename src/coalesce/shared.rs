@@ -1,0 +1,196 @@
+use std::{
+    any::{Any, TypeId},
+    collections::HashMap,
+    hash::{BuildHasher, Hash},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
+
+use super::{
+    CoalesceSettings, CoalesceStats,
+    flight::{Flight, LEADER, NotJoined},
+    metrics::{CoalesceEvent, CoalesceMetrics},
+    seat::Seat,
+};
+use crate::{
+    call::{ConfigError, Label, Rejection, catch_hook},
+    util::sync::{
+        HashKeys,
+        atomic::{AtomicBool, Ordering::Relaxed},
+    },
+};
+
+/// The state of a [`Coalesce`](super::Coalesce), which all of its clones and layers share.
+///
+/// Calls in flight are found by the hash of their key, with a secret, so that nobody can choose keys that collide. The key itself is
+/// compared after that: two keys of one hash are never one call.
+pub(super) struct CoalesceShared {
+    metrics: CoalesceMetrics,
+    hash_keys: HashKeys,
+    is_disabled: AtomicBool,
+    flights: Mutex<HashMap<u64, AnyFlight>>,
+    settings: Mutex<CoalesceSettings>,
+}
+
+/// A call in flight of any type: layers of one handle may have services of several types.
+type AnyFlight = Arc<dyn Any + Send + Sync>;
+
+/// The part that a call has in a shared one.
+pub(super) enum Joined<K, F, T, O> {
+    /// The call is to be made, for all.
+    Leads(Seat<K, F, T, O>),
+    /// The call waits for one that is in flight.
+    Joins(Seat<K, F, T, O>),
+    /// The call is to be made for itself.
+    Alone,
+    Rejected(Rejection),
+}
+
+impl CoalesceShared {
+    pub(super) fn new(name: Label, settings: CoalesceSettings) -> Self {
+        CoalesceShared {
+            metrics: CoalesceMetrics::new(name),
+            hash_keys: HashKeys::default(),
+            is_disabled: AtomicBool::new(false),
+            flights: Mutex::default(),
+            settings: Mutex::new(settings),
+        }
+    }
+
+    pub(super) fn name(&self) -> &Label {
+        self.metrics.name()
+    }
+
+    pub(super) fn count(&self, event: CoalesceEvent) {
+        self.metrics.count(event);
+    }
+
+    pub(super) fn is_disabled(&self) -> bool {
+        self.is_disabled.load(Relaxed)
+    }
+
+    pub(super) fn set_disabled(&self, on: bool) {
+        self.is_disabled.store(on, Relaxed);
+    }
+
+    /// Joins the call in flight of this key, or begins one.
+    pub(super) fn join<K, F, T, O>(self: &Arc<Self>, key: Option<K>) -> Joined<K, F, T, O>
+    where
+        K: Hash + Eq + Send + Sync + 'static,
+        F: Send + 'static,
+        T: Send + Sync + 'static,
+        O: Send + 'static,
+    {
+        let joined = match key {
+            Some(key) if !self.is_disabled() => self.join_key(key),
+            _ => Joined::Alone,
+        };
+        self.count(match joined {
+            Joined::Leads(_) => CoalesceEvent::Led,
+            Joined::Joins(_) => CoalesceEvent::Joined,
+            Joined::Alone => CoalesceEvent::Alone,
+            Joined::Rejected(_) => CoalesceEvent::Rejected,
+        });
+        joined
+    }
+
+    fn join_key<K, F, T, O>(self: &Arc<Self>, key: K) -> Joined<K, F, T, O>
+    where
+        K: Hash + Eq + Send + Sync + 'static,
+        F: Send + 'static,
+        T: Send + Sync + 'static,
+        O: Send + 'static,
+    {
+        // Calls of other types have other results, and are no candidates.
+        let types = TypeId::of::<Flight<K, F, T, O>>();
+        let hash = self.hash_keys.hash_one((types, &key));
+        let settings = self.settings();
+        loop {
+            let mut flights = self.lock();
+            let Some(found) = flights.get(&hash).cloned() else {
+                if flights.len() >= settings.max_keys as usize {
+                    return Joined::Alone;
+                }
+                let flight = Arc::new(Flight::new(key, hash));
+                flights.insert(hash, flight.clone());
+                drop(flights);
+                return Joined::Leads(Seat::new(self.clone(), flight, LEADER));
+            };
+            // Without the lock: the comparison is code of the application.
+            drop(flights);
+            let Ok(flight) = found.downcast::<Flight<K, F, T, O>>() else {
+                return Joined::Alone;
+            };
+            if flight.key != key {
+                return Joined::Alone;
+            }
+            match flight.join(settings.max_waiters) {
+                Ok(caller) => return Joined::Joins(Seat::new(self.clone(), flight, caller)),
+                Err(NotJoined::Full) => return Joined::Rejected(self.rejection()),
+                Err(NotJoined::Over) => self.remove(&flight),
+            }
+        }
+    }
+
+    fn rejection(&self) -> Rejection {
+        let rejection = Rejection::full(self.name().clone());
+        rejection.with_reason("too many calls wait for the same one")
+    }
+
+    /// Removes a call from those in flight, if it is there.
+    pub(super) fn remove<K, F, T, O>(&self, flight: &Arc<Flight<K, F, T, O>>) {
+        let mut flights = self.lock();
+        let own = Arc::as_ptr(flight).cast::<()>();
+        let is_own = |found: &AnyFlight| Arc::as_ptr(found).cast::<()>() == own;
+        let removed = match flights.get(&flight.hash).is_some_and(is_own) {
+            true => flights.remove(&flight.hash),
+            false => None,
+        };
+        drop(flights);
+        drop(removed);
+    }
+
+    pub(super) fn stats(&self) -> CoalesceStats {
+        let count = |event| self.metrics.get(event);
+        CoalesceStats {
+            in_flight: self.lock().len(),
+            led: count(CoalesceEvent::Led),
+            joined: count(CoalesceEvent::Joined),
+            alone: count(CoalesceEvent::Alone),
+            handed_over: count(CoalesceEvent::HandedOver),
+            rejected: count(CoalesceEvent::Rejected),
+        }
+    }
+
+    pub(super) fn settings(&self) -> CoalesceSettings {
+        self.lock_settings().clone()
+    }
+
+    /// Applies settings. Logs what has changed.
+    pub(super) fn apply(&self, to: &CoalesceSettings) -> Result<(), ConfigError> {
+        to.check(self.name().as_str())?;
+        let mut settings = self.lock_settings();
+        let changes = settings.changes(to);
+        *settings = to.clone();
+        drop(settings);
+        if changes.is_empty() {
+            return Ok(());
+        }
+        catch_hook(|| {
+            tracing::info!(
+                target: "tower_keep::coalesce",
+                coalesce = self.name().as_str(),
+                changes = &*changes.text(),
+                "coalesce settings applied"
+            );
+        });
+        Ok(())
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<u64, AnyFlight>> {
+        self.flights.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn lock_settings(&self) -> MutexGuard<'_, CoalesceSettings> {
+        self.settings.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

@@ -1,0 +1,17 @@
+/// Numbers that a [`Coalesce`](super::Coalesce) gives about itself. Counts are since it was made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct CoalesceStats {
+    /// The number of shared calls in flight.
+    pub in_flight: usize,
+    /// The number of calls that were made for all that share them.
+    pub led: u64,
+    /// The number of calls that joined one in flight instead of being made.
+    pub joined: u64,
+    /// The number of calls that were made for themselves: without a key, without room for it, or since a response could not be shared.
+    pub alone: u64,
+    /// The number of shared calls that went on in another caller when the one that drove it was dropped.
+    pub handed_over: u64,
+    /// The number of calls that were rejected, since too many waited for the same one.
+    pub rejected: u64,
+}

@@ -1,0 +1,261 @@
+use std::time::Duration;
+
+use super::{
+    Arrivals, Report, Simulator,
+    arrivals::Kind,
+    call_table::{AttemptKey, CallTable, SimulatedCall},
+    events::{Event, Events, Source},
+    server::{Offered, Server},
+    simulator::{Client, Step},
+    virtual_clock::VirtualClock,
+};
+use crate::{
+    call::{CallClock, CallEnd, Cause, Outcome},
+    guard::Admit,
+    retry::DrivenCall,
+};
+
+/// A simulation that is under way: takes one event after the other, and moves the clock to it.
+#[derive(Debug)]
+pub(super) struct Run<'a, G: Admit<()>> {
+    simulator: &'a Simulator,
+    clients: Vec<Client<G>>,
+    clock: VirtualClock,
+    end: Duration,
+    events: Events,
+    calls: CallTable<G::Permit>,
+    server: Server,
+    arrivals: Arrivals,
+    generation: u32,
+    random: fastrand::Rng,
+    report: Report,
+}
+
+impl<'a, G: Admit<()>> Run<'a, G> {
+    pub(super) fn new(
+        simulator: &'a Simulator,
+        clients: Vec<Client<G>>,
+        clock: VirtualClock,
+        end: Duration,
+    ) -> Self {
+        let mut run = Run {
+            simulator,
+            clients,
+            clock,
+            end,
+            events: Events::new(),
+            calls: CallTable::new(),
+            server: Server::new(simulator.peer),
+            arrivals: simulator.arrivals,
+            generation: 0,
+            random: fastrand::Rng::with_seed(simulator.seed),
+            report: Report::new(end, simulator.slice),
+        };
+        // First, so that a step comes before the calls of its time.
+        for (index, (at, _)) in simulator.steps.iter().enumerate() {
+            run.events.add(*at, Event::Step(index));
+        }
+        run.add_slice_end();
+        run.begin_arrivals();
+        run
+    }
+
+    /// Takes all events, and returns what has become of the calls.
+    pub(super) fn run(mut self, gauge: &impl Fn(&G) -> f64) -> Report {
+        while let Some((at, event)) = self.events.next() {
+            self.clock.advance_to(at);
+            match event {
+                Event::Arrival(source) => self.on_arrival(source),
+                Event::Served(key) => self.on_served(key),
+                Event::Elapsed(key) => self.end_attempt(key, Outcome::TimedOut),
+                Event::Retry(key) => self.on_retry(key),
+                Event::Step(index) => self.on_step(index),
+                Event::SliceEnd => self.on_slice_end(gauge),
+            }
+        }
+        self.report
+    }
+
+    fn now(&self) -> Duration {
+        self.clock.elapsed()
+    }
+
+    fn on_step(&mut self, index: usize) {
+        match self.simulator.steps[index].1 {
+            Step::Peer(peer) => {
+                self.server.set_peer(peer);
+                while let Some(key) = self.server.start_queued() {
+                    self.serve(key);
+                }
+            }
+            Step::Arrivals(arrivals) => {
+                self.arrivals = arrivals;
+                self.generation += 1;
+                self.begin_arrivals();
+            }
+        }
+    }
+
+    fn on_slice_end(&mut self, gauge: &impl Fn(&G) -> f64) {
+        let gauges = self.clients.iter().map(|client| gauge(&client.guard));
+        let mean = gauges.sum::<f64>() / self.clients.len() as f64;
+        let queued = self.server.queued();
+        // The slice that ends here, and not the one that begins.
+        let slice = self
+            .report
+            .slice_mut(self.clock.elapsed() - Duration::from_nanos(1));
+        (slice.gauge, slice.queued) = (mean, queued);
+        if self.now() < self.end {
+            self.add_slice_end();
+        }
+    }
+
+    fn add_slice_end(&mut self) {
+        let end = (self.now() + self.simulator.slice).min(self.end);
+        self.events.add(end, Event::SliceEnd);
+    }
+
+    fn begin_arrivals(&mut self) {
+        let users = match self.arrivals.0 {
+            Kind::Open { .. } => None,
+            Kind::Closed { users, .. } => Some(users),
+        };
+        let generation = self.generation;
+        let source = |user| Source { generation, user };
+        match users {
+            None => self.add_arrival(source(None)),
+            Some(users) => (0..users).for_each(|user| self.add_arrival(source(Some(user)))),
+        }
+    }
+
+    fn add_arrival(&mut self, source: Source) {
+        let Some(gap) = self.arrivals.draw_gap(&mut self.random) else {
+            return;
+        };
+        let at = self.now().saturating_add(gap);
+        if at < self.end {
+            self.events.add(at, Event::Arrival(source));
+        }
+    }
+
+    fn on_arrival(&mut self, source: Source) {
+        if source.generation != self.generation {
+            return;
+        }
+        let client = match source.user {
+            Some(user) => user as usize % self.clients.len(),
+            None => {
+                self.add_arrival(source);
+                self.random.usize(..self.clients.len())
+            }
+        };
+        let now = self.now();
+        self.report.slice_mut(now).calls += 1;
+        let mut call = SimulatedCall::new(client, source, now);
+        call.retry = self.clients[client].retry.as_ref().map(DrivenCall::begin);
+        let key = self.calls.insert(call);
+        self.start_attempt(key);
+    }
+
+    fn on_retry(&mut self, key: AttemptKey) {
+        if let Some(call) = self.calls.get_mut(key)
+            && let (Some(driven), Some(retry)) = (&mut call.retry, &self.clients[call.client].retry)
+        {
+            driven.begin_next(retry);
+            self.start_attempt(key);
+        }
+    }
+
+    fn start_attempt(&mut self, key: AttemptKey) {
+        let now = self.clock.elapsed();
+        let Some(call) = self.calls.get_mut(key) else {
+            return;
+        };
+        call.attempt_began = now;
+        let clock = CallClock::at(self.clock.now());
+        let guard = &self.clients[call.client].guard;
+        if let Some(rejection) = guard.try_admit(&mut (), &clock, &mut call.permit) {
+            // Guards before the one that rejects hold permits.
+            if let Some(permit) = call.permit.take() {
+                let end = CallEnd::new(Outcome::Rejected, &clock).with_admitted_at(clock.now());
+                guard.on_end(permit, &end.with_cause(Cause::Rejection(&rejection)));
+            }
+            self.end_attempt(key, Outcome::Rejected);
+            return;
+        }
+        self.report.slice_mut(now).attempts += 1;
+        if let Some(limit) = self.simulator.time_limit {
+            self.events.add(now + limit, Event::Elapsed(key));
+            let calls = &self.calls;
+            self.events.prune(|event| match event {
+                Event::Elapsed(key) => calls.has(key),
+                _ => true,
+            });
+        }
+        match self.server.offer(key) {
+            Offered::Started => self.serve(key),
+            Offered::Queued => {}
+            Offered::Full => self.end_attempt(key, Outcome::Overload),
+        }
+    }
+
+    /// Has a worker work for an attempt, be it for nobody any more.
+    fn serve(&mut self, key: AttemptKey) {
+        let time = self.server.peer().draw_time(&mut self.random);
+        self.events.add(self.now() + time, Event::Served(key));
+    }
+
+    fn on_served(&mut self, key: AttemptKey) {
+        if let Some(next) = self.server.finish() {
+            self.serve(next);
+        }
+        let fails = self.random.f64() < self.server.peer().failure_rate;
+        let outcome = if fails {
+            Outcome::Failure
+        } else {
+            Outcome::Success
+        };
+        self.end_attempt(key, outcome);
+    }
+
+    /// Ends an attempt, unless it has ended before, and its call if there is no other attempt.
+    fn end_attempt(&mut self, key: AttemptKey, outcome: Outcome) {
+        let Some(call) = self.calls.get_mut(key) else {
+            return;
+        };
+        let client = &self.clients[call.client];
+        self.report.count_attempt_end(call.attempt_began, outcome);
+        // Guards first: they stand inside of the retries.
+        if let Some(permit) = call.permit.take() {
+            let clock = CallClock::at(self.clock.now());
+            let lasted = self.clock.elapsed() - call.attempt_began;
+            let end = CallEnd::new(outcome, &clock).with_admitted_at(clock.now() - lasted);
+            client.guard.on_end(permit, &end);
+        }
+        let wait = match (&mut call.retry, &client.retry) {
+            (Some(driven), Some(retry)) => driven.on_attempt_end(retry, outcome),
+            _ => None,
+        };
+        match wait {
+            Some(wait) => {
+                let next = self.calls.next_attempt(key);
+                self.events.add(self.now() + wait, Event::Retry(next));
+            }
+            None => self.end_call(key, outcome),
+        }
+    }
+
+    fn end_call(&mut self, key: AttemptKey, outcome: Outcome) {
+        let Some(call) = self.calls.remove(key) else {
+            return;
+        };
+        if outcome == Outcome::Success {
+            let time = self.now() - call.began;
+            self.report.count_success(call.began, time);
+        }
+        // A user thinks, then calls again.
+        if call.source.user.is_some() && call.source.generation == self.generation {
+            self.add_arrival(call.source);
+        }
+    }
+}

@@ -1,0 +1,4 @@
+mod described;
+mod fixtures;
+mod resources;
+mod routes;

@@ -1,0 +1,12 @@
+//! Traces that are kept, from spans of a real subscriber to what the API says.
+
+mod calls;
+#[cfg(feature = "opentelemetry")]
+mod exported;
+#[cfg(feature = "ops-sqlite")]
+mod file;
+mod kept;
+#[path = "../ops/schema.rs"]
+mod schema;
+mod spans;
+mod support;
