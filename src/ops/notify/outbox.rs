@@ -203,6 +203,7 @@ impl Outbox {
         }
         self.give_up(now, &mut changes);
         if let Some(until) = self.paused_until.filter(|until| *until > now) {
+            let until = self.next_give_up().map_or(until, |at| at.min(until));
             return (Next::Wait(Some(until)), changes);
         }
         self.paused_until = None;
@@ -257,6 +258,10 @@ impl Outbox {
                 changes.push(OutboxChange::Ended(queued, End::Dead));
             }
         }
+    }
+
+    fn next_give_up(&self) -> Option<Instant> {
+        self.queue.iter().map(|each| each.give_up_at).min()
     }
 
     /// Takes in the end of the attempt in flight. The seed is that of its jitter.

@@ -294,6 +294,20 @@ fn message_is_given_up_after_its_time_and_at_once_for_good() {
 }
 
 #[test]
+fn message_is_given_up_in_time_while_the_circuit_is_open() {
+    let mut bench = Bench::with(|config| config.give_up_after = 10 * SECOND);
+    let given_up_at = bench.now + 10 * SECOND;
+    bench.event();
+    bench.begin();
+    bench.finish(AttemptEnd::Rejected(Some(60 * SECOND)));
+    let (next, _) = bench.outbox.next(bench.at(), bench.now);
+    assert!(
+        matches!(next, Next::Wait(Some(until)) if until == given_up_at),
+        "{next:?}"
+    );
+}
+
+#[test]
 fn full_queue_drops_the_oldest_that_is_no_resolve() {
     let mut bench = Bench::with(|config| config.max_queued = 2);
     bench.trigger("pay");
