@@ -288,7 +288,7 @@ mod tests {
         );
     }
 
-    /// Where all had failed, it took the one with less load: one that fails at once, again and again.
+    /// It took the one with less load when all had failed: one that fails at once, again and again.
     #[test]
     fn retry_takes_the_one_that_has_failed_least_often_in_a_row() {
         let failed = |failed_in_row, millis| {

@@ -7,8 +7,8 @@ const MAX_SECONDS: u64 = 1 << 31;
 
 /// The directives of `Cache-Control` that a shared cache obeys, of a request or a response (RFC 9111, section 5.2).
 ///
-/// What is invalid is read in the careful way: a time that is none is 0, of several the shortest counts, and a value that is too long or
-/// malformed, so that it may hide a prohibition, forbids to store.
+/// Invalid values are read in the careful way: a time that is none is 0, the shortest of several counts, and a value that is too long
+/// or malformed, so that it may hide a prohibition, forbids to store.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct CacheControl {
     pub(super) no_store: bool,

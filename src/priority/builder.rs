@@ -39,8 +39,8 @@ impl PrioritizerBuilder {
 
     /// Sets what a class gets in any case: this part of what it would get if no call had a priority.
     ///
-    /// Where a third of all calls can be served, a floor of 0.05 serves a sixtieth of the lowest class. Higher starves nobody, and takes
-    /// from the other classes. 0 sheds a class wholly. Must be 0 to 0.5. Default: 0.05: enough to see that a class is alive.
+    /// A floor of 0.05 serves a sixtieth of the lowest class if a third of all calls can be served. A higher one takes more from the other
+    /// classes. 0 sheds a class wholly. Must be 0 to 0.5. Default: 0.05: enough to see that a class is alive.
     pub fn floor(mut self, fraction: f64) -> Self {
         self.settings.floor = fraction;
         self

@@ -56,7 +56,7 @@
 //!
 //! # What it is worth
 //!
-//! From a simulation with these layers (`tests/it/priority/overload.rs`): a service that works on 50 calls at once and takes 500 a second gets
+//! A simulation with these layers (`tests/it/priority/overload.rs`) shows it: a service that works on 50 calls at once and takes 500 a second gets
 //! 1,500, whose callers wait for half a second. A tenth of them is critical, a fifth high, three tenths normal, a fifth each low and bulk.
 //!
 //! | limited by | critical | high | normal | low | bulk | used |

@@ -12,7 +12,7 @@ pub(super) type Key = (Collection, String);
 
 /// The documents of what is still true, as the file has them: they are written again where another file takes its place.
 ///
-/// What is over (resolved alerts, deliveries, workflows) is lost with a file, as the journal before it is.
+/// Resolved alerts, deliveries and workflows that are over are lost with a file, as the journal before it is.
 #[derive(Debug, Default)]
 pub(super) struct Present {
     documents: HashMap<Key, Document>,
