@@ -90,6 +90,7 @@ mod tests {
     }
 
     fn metadata_of(emit: impl FnOnce()) -> Vec<&'static Metadata<'static>> {
+        crate::util::test_callsites::ask_all_subscribers();
         let seen = SeenMetadata::default();
         let subscriber = tracing_subscriber::registry().with(Seen(seen.clone()));
         tracing::subscriber::with_default(subscriber, emit);

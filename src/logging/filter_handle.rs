@@ -128,6 +128,7 @@ mod tests {
 
     #[test]
     fn log_filter_is_changed_while_the_subscriber_is_in_use() {
+        crate::util::test_callsites::ask_all_subscribers();
         let logging = logging::builder().level("warn");
         let (filter, handle) = logging.reloadable_filter().expect("valid");
         assert_eq!(handle.directives(), "warn");
@@ -148,6 +149,7 @@ mod tests {
 
     #[test]
     fn log_filter_that_is_invalid_is_rejected_by_name() {
+        crate::util::test_callsites::ask_all_subscribers();
         let logging = logging::builder().level("warn");
         let (filter, handle) = logging.reloadable_filter().expect("valid");
         let subscriber = registry().with(filter);

@@ -239,6 +239,7 @@ mod tests {
         code: Option<GrpcCode>,
         has_target: bool,
     ) -> Vec<&'static str> {
+        crate::util::test_callsites::ask_all_subscribers();
         let recorded = Recorded::default();
         let subscriber = tracing_subscriber::registry().with(recorded.clone());
         tracing::subscriber::with_default(subscriber, || {

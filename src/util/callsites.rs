@@ -74,6 +74,7 @@ mod tests {
 
     #[test]
     fn callsites_are_looked_at_once_as_far_as_there_is_room() {
+        crate::util::test_callsites::ask_all_subscribers();
         let seen = SeenMetadata::default();
         let subscriber = tracing_subscriber::registry().with(Seen(seen.clone()));
         tracing::subscriber::with_default(subscriber, || {

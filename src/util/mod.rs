@@ -31,5 +31,8 @@ pub(crate) mod sharded_arc;
 pub(crate) mod shards;
 pub(crate) mod shared_gauges;
 pub(crate) mod sync;
+#[cfg(test)]
+#[path = "../../tests/support/callsites.rs"]
+pub(crate) mod test_callsites;
 pub(crate) mod text;
 pub(crate) mod thread_slot;

@@ -51,6 +51,7 @@ fn any_steps() -> impl Strategy<Value = Vec<Step>> {
 }
 
 fn metadata() -> &'static Metadata<'static> {
+    crate::util::test_callsites::ask_all_subscribers();
     // Of any span: it is not recorded.
     tracing::info_span!("span", a = 1)
         .metadata()

@@ -1,6 +1,9 @@
 //! Real clients over the loopback: hyper's with axum's body, reqwest's, tonic's.
+//!
+//! Under a paused clock, and without a timer that would move it: no call takes any time, so that those in flight decide where calls go,
+//! and not how busy the machine is.
 
-use std::net::SocketAddr;
+use std::{net::SocketAddr, time::Duration};
 
 use axum::{Router, routing::get};
 use futures_util::future::join_all;
@@ -14,9 +17,9 @@ use tower_keep::{
     retry::{Backoff, RetryLayer},
 };
 
-use crate::support::serve;
+use crate::support::{nobody, serve};
 
-/// Calls that are made at once, so that those in flight spread them, however long the first call to each endpoint took.
+/// Calls that are made at once, so that those in flight spread them.
 const AT_ONCE: usize = 6;
 
 async fn peers(count: u32) -> Vec<Authority> {
@@ -29,30 +32,29 @@ async fn peers(count: u32) -> Vec<Authority> {
     all
 }
 
-/// An address where nobody listens.
-async fn nobody() -> Authority {
-    let (listener, address) = crate::support::listen().await;
-    drop(listener);
-    address.to_string().parse().expect("an authority")
+fn balance(name: &'static str) -> Balance {
+    let balance = Balance::builder(name).seed(7).build();
+    balance.expect("valid settings")
 }
 
 fn retry() -> RetryLayer<tower_keep::protocol::Client> {
     let retry = Retry::builder("balanced")
         .max_attempts(2)
         .budget(None)
-        .backoff(Backoff::constant(std::time::Duration::from_millis(1)))
+        .backoff(Backoff::constant(Duration::ZERO))
         .build();
     RetryLayer::client(retry.expect("valid settings"))
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn hyper_client_with_axum_bodies_survives_an_endpoint_that_is_not_there() {
     type Body = axum::body::Body;
     let mut endpoints = peers(2).await;
-    endpoints.push(nobody().await);
+    let nobody = nobody().to_string();
+    endpoints.push(nobody.parse().expect("an authority"));
     let client = hyper_util::client::legacy::Client::builder(TokioExecutor::new());
     let client = client.build_http();
-    let balance = Balance::new("hyper balanced");
+    let balance = balance("hyper balanced");
     let balancer = balance.client(move |authority: &Authority| {
         to_authority(client.clone(), Scheme::HTTP, authority.clone())
     });
@@ -80,10 +82,11 @@ async fn hyper_client_with_axum_bodies_survives_an_endpoint_that_is_not_there() 
 }
 
 #[cfg(feature = "reqwest")]
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn reqwest_client_is_balanced() {
-    let client = tower_keep::reqwest::service(reqwest::Client::new());
-    let balance = Balance::new("reqwest balanced");
+    let client = reqwest::Client::builder().pool_idle_timeout(None).build();
+    let client = tower_keep::reqwest::service(client.expect("a client"));
+    let balance = balance("reqwest balanced");
     let balancer = balance.client(move |authority: &Authority| {
         to_authority(client.clone(), Scheme::HTTP, authority.clone())
     });
@@ -111,7 +114,7 @@ async fn reqwest_client_is_balanced() {
 }
 
 #[cfg(feature = "tonic")]
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn tonic_channels_are_balanced() {
     use tonic_health::pb::{HealthCheckRequest, health_client::HealthClient};
 
@@ -124,7 +127,7 @@ async fn tonic_channels_are_balanced() {
         tokio::spawn(server.serve_with_incoming(incoming));
         addresses.push(address);
     }
-    let balance = Balance::new("tonic balanced");
+    let balance = balance("tonic balanced");
     let balancer = balance.grpc_client(|address: &SocketAddr| {
         let endpoint = tonic::transport::Endpoint::from_shared(format!("http://{address}"));
         endpoint.expect("a URL").connect_lazy()

@@ -10,6 +10,7 @@ use tower_keep::{
 };
 
 use super::{MILLI, Peered, Peers, SECOND, balancer, calls, ejecting, request};
+use crate::support::alone_paused;
 
 fn statuses(stats: &BalanceStats) -> Vec<EndpointStatus> {
     stats.endpoints.iter().map(|one| one.status).collect()
@@ -25,7 +26,7 @@ async fn burst(balancer: &Peered, count: usize) {
     futures_util::future::join_all(calls).await;
 }
 
-/// Returns the next transition of this balancer. Other tests have transitions too.
+/// Returns the next transition of this balancer.
 async fn next(
     transitions: &mut tokio::sync::broadcast::Receiver<GuardTransition>,
     balancer: &Peered,
@@ -35,57 +36,61 @@ async fn next(
             Ok(transition) if transition.name.as_str() == balancer.balance().name() => {
                 return transition;
             }
-            Ok(_) | Err(tokio::sync::broadcast::error::RecvError::Lagged(_)) => {}
+            Ok(_) => {}
             Err(error) => panic!("{error}"),
         }
     }
 }
 
-#[tokio::test(start_paused = true)]
-async fn endpoint_that_fails_is_ejected_and_returns_after_a_probe() {
-    let peers = Peers::new([(200, MILLI), (500, MILLI), (200, MILLI)]);
-    let balancer = balancer(ejecting("outlier"), &peers);
-    let mut transitions = registry::subscribe();
-    burst(&balancer, 30).await;
-    assert!(is_ejected(&balancer, 1));
-    let ejected = next(&mut transitions, &balancer).await;
-    assert_eq!(
-        (ejected.kind, ejected.from, ejected.to),
-        ("balance", "in_rotation", "ejected")
-    );
-    assert_eq!(ejected.key.as_ref().map(|key| key.as_str()), Some("1"));
-    assert_eq!(ejected.reason, "consecutive_failures");
-    assert!(
-        ejected
-            .last_error
-            .is_some_and(|error| error.as_str().contains("500"))
-    );
+#[test]
+fn endpoint_that_fails_is_ejected_and_returns_after_a_probe() {
+    // The transitions of other tests push those of this one out of the channel.
+    let name = "balance::ejection::endpoint_that_fails_is_ejected_and_returns_after_a_probe";
+    alone_paused(name, async || {
+        let peers = Peers::new([(200, MILLI), (500, MILLI), (200, MILLI)]);
+        let balancer = balancer(ejecting("outlier"), &peers);
+        let mut transitions = registry::subscribe();
+        burst(&balancer, 30).await;
+        assert!(is_ejected(&balancer, 1));
+        let ejected = next(&mut transitions, &balancer).await;
+        assert_eq!(
+            (ejected.kind, ejected.from, ejected.to),
+            ("balance", "in_rotation", "ejected")
+        );
+        assert_eq!(ejected.key.as_ref().map(|key| key.as_str()), Some("1"));
+        assert_eq!(ejected.reason, "consecutive_failures");
+        assert!(
+            ejected
+                .last_error
+                .is_some_and(|error| error.as_str().contains("500"))
+        );
 
-    peers.take_calls();
-    advance(4 * SECOND).await;
-    calls(&balancer, 100).await;
-    assert_eq!(peers.take_calls()[1], 0, "for 5 s");
+        peers.take_calls();
+        advance(4 * SECOND).await;
+        calls(&balancer, 100).await;
+        assert_eq!(peers.take_calls()[1], 0, "for 5 s");
 
-    // The probe fails: out for twice as long.
-    advance(2 * SECOND).await;
-    calls(&balancer, 100).await;
-    assert_eq!(peers.take_calls()[1], 1, "one probe");
-    advance(6 * SECOND).await;
-    calls(&balancer, 100).await;
-    assert_eq!(peers.take_calls()[1], 0);
+        // The probe fails: out for twice as long.
+        advance(2 * SECOND).await;
+        calls(&balancer, 100).await;
+        assert_eq!(peers.take_calls()[1], 1, "one probe");
+        advance(6 * SECOND).await;
+        calls(&balancer, 100).await;
+        assert_eq!(peers.take_calls()[1], 0);
 
-    peers.answer(1, (200, MILLI));
-    advance(5 * SECOND).await;
-    calls(&balancer, 100).await;
-    assert!(!is_ejected(&balancer, 1));
-    let returned = next(&mut transitions, &balancer).await;
-    assert_eq!(
-        (returned.from, returned.to, returned.reason),
-        ("ejected", "in_rotation", "probes_succeeded")
-    );
-    let by_endpoint = peers.take_calls();
-    assert!(by_endpoint[1] > 10, "{by_endpoint:?}");
-    assert_eq!(balancer.balance().stats().ejections, 1);
+        peers.answer(1, (200, MILLI));
+        advance(5 * SECOND).await;
+        calls(&balancer, 100).await;
+        assert!(!is_ejected(&balancer, 1));
+        let returned = next(&mut transitions, &balancer).await;
+        assert_eq!(
+            (returned.from, returned.to, returned.reason),
+            ("ejected", "in_rotation", "probes_succeeded")
+        );
+        let by_endpoint = peers.take_calls();
+        assert!(by_endpoint[1] > 10, "{by_endpoint:?}");
+        assert_eq!(balancer.balance().stats().ejections, 1);
+    });
 }
 
 #[tokio::test(start_paused = true)]
@@ -130,19 +135,23 @@ async fn tenth_of_the_endpoints_is_ejected_at_most() {
     calls(&balancer, 3).await;
 }
 
-#[tokio::test(start_paused = true)]
-async fn shadow_ejects_in_reports_only() {
-    let peers = Peers::new([(500, MILLI), (500, MILLI), (200, MILLI)]);
-    let balancer = balancer(ejecting("shadow balance"), &peers);
-    balancer.balance().set_shadow(true);
-    let mut transitions = registry::subscribe();
-    burst(&balancer, 30).await;
-    let ejected = next(&mut transitions, &balancer).await;
-    assert!(ejected.shadow && ejected.to == "ejected");
-    peers.take_calls();
-    burst(&balancer, 300).await;
-    let by_endpoint = peers.take_calls();
-    assert!(by_endpoint[0] > 0 && by_endpoint[1] > 0, "{by_endpoint:?}");
+#[test]
+fn shadow_ejects_in_reports_only() {
+    // The transitions of other tests push those of this one out of the channel.
+    let name = "balance::ejection::shadow_ejects_in_reports_only";
+    alone_paused(name, async || {
+        let peers = Peers::new([(500, MILLI), (500, MILLI), (200, MILLI)]);
+        let balancer = balancer(ejecting("shadow balance"), &peers);
+        balancer.balance().set_shadow(true);
+        let mut transitions = registry::subscribe();
+        burst(&balancer, 30).await;
+        let ejected = next(&mut transitions, &balancer).await;
+        assert!(ejected.shadow && ejected.to == "ejected");
+        peers.take_calls();
+        burst(&balancer, 300).await;
+        let by_endpoint = peers.take_calls();
+        assert!(by_endpoint[0] > 0 && by_endpoint[1] > 0, "{by_endpoint:?}");
+    });
 }
 
 #[tokio::test(start_paused = true)]

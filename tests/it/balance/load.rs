@@ -218,7 +218,8 @@ async fn endpoint_whose_readiness_fails_loses_the_call_and_counts_a_failure() {
 
 #[tokio::test(start_paused = true)]
 async fn plain_services_are_balanced() {
-    let printers = Balance::new("printers").any(|floor: &u32| {
+    let printers = Balance::builder("printers").seed(7).build();
+    let printers = printers.expect("valid settings").any(|floor: &u32| {
         let floor = *floor;
         service_fn(move |pages: u32| async move { Ok::<_, BoxError>((floor, pages)) })
     });

@@ -16,6 +16,8 @@ use tracing_subscriber::{
     registry,
 };
 
+use crate::support::callsites::ask_all_subscribers;
+
 /// Long enough for any machine; only a failing test waits for it.
 const PATIENCE: Duration = Duration::from_secs(60);
 
@@ -48,6 +50,7 @@ fn reasons(mut next: impl FnMut() -> Option<Transition>) -> Vec<(u64, Transition
 
 #[test]
 fn subscriber_that_blocks_delays_no_call() {
+    ask_all_subscribers();
     let breaker = touchy();
     let mut events = breaker.subscribe();
     let (inside, is_inside) = mpsc::channel();
@@ -82,6 +85,7 @@ fn subscriber_that_blocks_delays_no_call() {
 
 #[test]
 fn subscriber_may_reset_and_sees_event_in_order() {
+    ask_all_subscribers();
     let breaker = touchy();
     let mut events = breaker.subscribe();
     let resets = breaker.clone();

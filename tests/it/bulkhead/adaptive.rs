@@ -15,7 +15,7 @@ use tower_keep::{
 use tracing::Level;
 
 use super::SECOND;
-use crate::support::logs::logs;
+use crate::support::{alone_paused, logs::logs};
 
 const MILLI: Duration = Duration::from_millis(1);
 
@@ -180,38 +180,43 @@ impl Limit for Alternates {
     }
 }
 
-#[tokio::test(start_paused = true)]
-async fn notable_changes_of_the_limit_are_reported_at_most_every_ten_seconds() {
-    const SECONDS: usize = 120;
-    let (mut transitions, logs) = (registry::subscribe(), logs());
-    let builder = Bulkhead::builder("alternates").limit(20);
-    let bulkhead = builder.algorithm(|| Alternates(false)).build();
-    let bulkhead = bulkhead.expect("valid settings");
-    let mut reported = Vec::new();
-    for _ in 0..SECONDS {
-        calls(&bulkhead, 10, Outcome::Success).await;
-        for _ in 0..50 {
-            let permit = bulkhead.try_acquire().expect("a free slot");
-            permit.complete(Outcome::Success);
-        }
-        while let Ok(transition) = transitions.try_recv() {
-            // Other tests have transitions too.
-            if transition.name.as_str() == "alternates" {
-                assert_eq!(transition.kind, "bulkhead");
-                assert_eq!(transition.from, transition.to, "no change of the state");
-                let limits = transition.limits.expect("the limits");
-                reported.push((limits.from, limits.to, transition.reason));
+#[test]
+fn notable_changes_of_the_limit_are_reported_at_most_every_ten_seconds() {
+    // The transitions of other tests push those of this one out of the channel.
+    let name =
+        "bulkhead::adaptive::notable_changes_of_the_limit_are_reported_at_most_every_ten_seconds";
+    alone_paused(name, async || {
+        const SECONDS: usize = 120;
+        let (mut transitions, logs) = (registry::subscribe(), logs());
+        let builder = Bulkhead::builder("alternates").limit(20);
+        let bulkhead = builder.algorithm(|| Alternates(false)).build();
+        let bulkhead = bulkhead.expect("valid settings");
+        let mut reported = Vec::new();
+        for _ in 0..SECONDS {
+            calls(&bulkhead, 10, Outcome::Success).await;
+            for _ in 0..50 {
+                let permit = bulkhead.try_acquire().expect("a free slot");
+                permit.complete(Outcome::Success);
+            }
+            while let Ok(transition) = transitions.try_recv() {
+                // Other tests have transitions too.
+                if transition.name.as_str() == "alternates" {
+                    assert_eq!(transition.kind, "bulkhead");
+                    assert_eq!(transition.from, transition.to, "no change of the state");
+                    let limits = transition.limits.expect("the limits");
+                    reported.push((limits.from, limits.to, transition.reason));
+                }
             }
         }
-    }
-    assert_eq!(reported[0], (20, 60, "peer_keeps_up"));
-    assert_eq!(reported[1], (60, 5, "calls_slower"));
-    let bounds = SECONDS / 20..=1 + SECONDS / 10;
-    assert!(bounds.contains(&reported.len()), "{reported:?}");
-    assert!(reported.windows(2).all(|two| two[0].1 == two[1].0));
-    let events = logs.events("tower_keep::bulkhead");
-    let infos = events.iter().filter(|event| event.level == Level::INFO);
-    assert_eq!(infos.count(), reported.len());
+        assert_eq!(reported[0], (20, 60, "peer_keeps_up"));
+        assert_eq!(reported[1], (60, 5, "calls_slower"));
+        let bounds = SECONDS / 20..=1 + SECONDS / 10;
+        assert!(bounds.contains(&reported.len()), "{reported:?}");
+        assert!(reported.windows(2).all(|two| two[0].1 == two[1].0));
+        let events = logs.events("tower_keep::bulkhead");
+        let infos = events.iter().filter(|event| event.level == Level::INFO);
+        assert_eq!(infos.count(), reported.len());
+    });
 }
 
 #[test]

@@ -29,7 +29,7 @@ use tower_keep::{
 };
 use tracing::{Event, Subscriber, span, subscriber::set_global_default};
 
-use crate::support::alone;
+use crate::support::alone_paused;
 
 /// The number of panics, those of the recorder apart: it does so again when it is to count a panic.
 static THROWN: AtomicU64 = AtomicU64::new(0);
@@ -148,11 +148,8 @@ const CALLS: usize = 2_500;
 
 #[test]
 fn process_survives_panics_beside_calls() {
-    alone("call::panics::process_survives_panics_beside_calls", || {
-        let mut runtime = tokio::runtime::Builder::new_current_thread();
-        let runtime = runtime.enable_all().start_paused(true).build();
-        runtime.expect("a runtime").block_on(everything_panics());
-    });
+    let name = "call::panics::process_survives_panics_beside_calls";
+    alone_paused(name, everything_panics);
 }
 
 async fn everything_panics() {

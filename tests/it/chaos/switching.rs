@@ -12,7 +12,7 @@ use tower_keep::{
 use tracing::Level;
 
 use super::{HOUR, SECOND, get, on};
-use crate::support::{logs::logs, meter::meter};
+use crate::support::{alone_paused, logs::logs, meter::meter};
 
 fn act(chaos: &Chaos, action: GuardAction) -> bool {
     assert_eq!(registry::act("chaos", chaos.name(), action), 1);
@@ -43,32 +43,36 @@ async fn chaos_is_off_until_it_is_switched_on() {
     assert_eq!(chaos.injected_count(FaultKind::Error), 1);
 }
 
-#[tokio::test(start_paused = true)]
-async fn chaos_ends_by_itself() {
-    let chaos = Chaos::new("ends");
-    let mut transitions = registry::subscribe();
-    chaos.enable_for(10 * SECOND);
-    advance(9 * SECOND).await;
-    assert!(chaos.is_on());
-    assert_eq!(
-        snapshot("ends").stat("on_for_seconds"),
-        Some(&Stat::Number(1.0))
-    );
-    chaos.enable_for(10 * SECOND);
-    advance(9 * SECOND).await;
-    assert!(chaos.is_on(), "from now");
-    advance(SECOND).await;
-    assert!(!chaos.is_on());
-    let mut seen = Vec::new();
-    while let Ok(transition) = transitions.try_recv() {
-        if transition.name.as_str() == "ends" {
-            seen.push((transition.kind, transition.to, transition.reason));
+#[test]
+fn chaos_ends_by_itself() {
+    // The transitions of other tests push those of this one out of the channel.
+    let name = "chaos::switching::chaos_ends_by_itself";
+    alone_paused(name, async || {
+        let chaos = Chaos::new("ends");
+        let mut transitions = registry::subscribe();
+        chaos.enable_for(10 * SECOND);
+        advance(9 * SECOND).await;
+        assert!(chaos.is_on());
+        assert_eq!(
+            snapshot("ends").stat("on_for_seconds"),
+            Some(&Stat::Number(1.0))
+        );
+        chaos.enable_for(10 * SECOND);
+        advance(9 * SECOND).await;
+        assert!(chaos.is_on(), "from now");
+        advance(SECOND).await;
+        assert!(!chaos.is_on());
+        let mut seen = Vec::new();
+        while let Ok(transition) = transitions.try_recv() {
+            if transition.name.as_str() == "ends" {
+                seen.push((transition.kind, transition.to, transition.reason));
+            }
         }
-    }
-    assert_eq!(
-        seen,
-        [("chaos", "on", "enabled_for"), ("chaos", "off", "elapsed")]
-    );
+        assert_eq!(
+            seen,
+            [("chaos", "on", "enabled_for"), ("chaos", "off", "elapsed")]
+        );
+    });
 }
 
 #[tokio::test(start_paused = true)]

@@ -306,7 +306,7 @@ async fn correlation_of_upstream_panic_is_failure_outside() {
 
 #[tokio::test]
 async fn correlation_of_lost_upstream_until_open_circuit() {
-    let (house, logs) = (House::before(nobody().await).await, logs());
+    let (house, logs) = (House::before(nobody()).await, logs());
     for _ in 0..3 {
         let response = http1().request(house.request("/shop/7")).await.unwrap();
         assert_eq!(response.status(), 502);

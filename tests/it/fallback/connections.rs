@@ -123,7 +123,7 @@ fn with_second_host(
 #[tokio::test]
 async fn hyper_client_falls_back_when_host_is_gone_or_open() {
     let second = serve(Router::new().route("/", on_get(|| async { "second" }))).await;
-    let first = nobody().await;
+    let first = nobody();
     let breaker = CircuitBreaker::builder("first").build().unwrap();
     let client = with_second_host(&breaker, second);
     for outcome in [Outcome::Failure, Outcome::Rejected] {
@@ -142,7 +142,7 @@ async fn hyper_client_falls_back_when_host_is_gone_or_open() {
 async fn post_never_sent_reaches_second_host() {
     let echo = |order: Bytes| async move { order };
     let second = serve(Router::new().route("/orders", on_post(echo))).await;
-    let first = nobody().await;
+    let first = nobody();
     let breaker = CircuitBreaker::builder("first").build().unwrap();
     let client = with_second_host(&breaker, second);
     let piece = Bytes::from(vec![b'x'; 50_000]);
@@ -182,7 +182,7 @@ async fn tonic_client_failure_is_replaced_by_message() {
     use tonic_health::pb::{HealthCheckRequest, health_client::HealthClient};
     use tower_keep::fallback::grpc_message;
 
-    let first = nobody().await;
+    let first = nobody();
     let channel = Endpoint::from_shared(format!("http://{first}"));
     let breaker = CircuitBreaker::builder("health").build().unwrap();
     let service = ServiceBuilder::new()

@@ -1,4 +1,4 @@
-//! Hedges over real connections: a peer that is slow at times, gRPC, and what a peer sees of the losers.
+//! Hedges over connections: a peer that is slow at times, gRPC, and what a peer sees of the losers.
 
 use std::{
     net::SocketAddr,
@@ -7,17 +7,24 @@ use std::{
         Arc, Mutex,
         atomic::{AtomicUsize, Ordering},
     },
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use axum::{Router, body::Body, routing::get as on_get};
-use http::Request;
+use http::{Request, Response};
 use http_body_util::BodyExt;
+use hyper::{body::Incoming, client::conn::http1};
 use hyper_util::{
     client::legacy::{Client, connect::HttpConnector},
-    rt::TokioExecutor,
+    rt::{TokioExecutor, TokioIo},
+    server::conn::auto,
+    service::TowerToHyperService,
 };
-use tokio::{sync::Notify, time::sleep};
+use tokio::{
+    io::duplex,
+    sync::Notify,
+    time::{Instant, sleep},
+};
 use tokio_stream::Stream;
 use tonic::{
     Status,
@@ -29,7 +36,7 @@ use tonic_health::pb::{
     health_client::HealthClient,
     health_server::{Health, HealthServer},
 };
-use tower::{Layer, ServiceExt, util::BoxCloneSyncService};
+use tower::{Layer, ServiceExt, service_fn, util::BoxCloneSyncService};
 use tower_keep::{
     BoxError,
     hedge::{Hedge, HedgeLayer},
@@ -40,7 +47,7 @@ use super::{builder, counts};
 use crate::support::{get, listen, serve, within};
 
 /// Answers within some milliseconds, and in 3 of 100 cases 400 ms later.
-async fn serve_bimodal() -> (SocketAddr, Arc<AtomicUsize>) {
+fn bimodal() -> (Router, Arc<AtomicUsize>) {
     let calls = Arc::new(AtomicUsize::new(0));
     let (counted, random) = (calls.clone(), Mutex::new(fastrand::Rng::with_seed(7)));
     let random = Arc::new(random);
@@ -53,8 +60,25 @@ async fn serve_bimodal() -> (SocketAddr, Arc<AtomicUsize>) {
             "an order"
         }
     };
-    let app = Router::new().route("/", on_get(answer));
-    (serve(app).await, calls)
+    (Router::new().route("/", on_get(answer)), calls)
+}
+
+/// Sends each request over a connection of its own, which is in memory, so that the clock may be paused.
+async fn send_in_memory(
+    app: Router,
+    request: Request<ReplayBody<Body>>,
+) -> Result<Response<Incoming>, BoxError> {
+    let (client, server) = duplex(64 * 1_024);
+    tokio::spawn(async move {
+        let builder = auto::Builder::new(TokioExecutor::new());
+        let service = TowerToHyperService::new(app);
+        let _ = builder
+            .serve_connection(TokioIo::new(server), service)
+            .await;
+    });
+    let (mut sender, connection) = http1::handshake(TokioIo::new(client)).await?;
+    tokio::spawn(connection);
+    Ok(sender.send_request(request).await?)
 }
 
 type Hyper = Client<HttpConnector, ReplayBody<Body>>;
@@ -65,8 +89,10 @@ fn hyper(two: bool) -> Hyper {
 }
 
 /// Makes so many calls, ten at a time. Returns their times, in order.
-async fn times_of(hedge: &Hedge, to: SocketAddr, calls: usize) -> Vec<Duration> {
-    let service = HedgeLayer::client(hedge.clone()).layer(hyper(false));
+async fn times_of(hedge: &Hedge, app: &Router, calls: usize) -> Vec<Duration> {
+    let app = app.clone();
+    let client = service_fn(move |request| send_in_memory(app.clone(), request));
+    let service = HedgeLayer::client(hedge.clone()).layer(client);
     let callers: Vec<_> = (0..10)
         .map(|_| {
             let service = service.clone();
@@ -74,9 +100,11 @@ async fn times_of(hedge: &Hedge, to: SocketAddr, calls: usize) -> Vec<Duration> 
                 let mut times = Vec::new();
                 for _ in 0..calls / 10 {
                     let start = Instant::now();
-                    let response = within(service.clone().oneshot(get(to, "/"))).await;
+                    let request = Request::get("/").header("host", "orders");
+                    let request = request.body(Body::empty()).expect("a request");
+                    let response = service.clone().oneshot(request).await;
                     let body = response.expect("an answer").into_body().collect();
-                    within(body).await.expect("a body");
+                    body.await.expect("a body");
                     times.push(start.elapsed());
                 }
                 times
@@ -91,16 +119,16 @@ async fn times_of(hedge: &Hedge, to: SocketAddr, calls: usize) -> Vec<Duration> 
     times
 }
 
-/// The figures are those of the paused clock in `percentile`, and are shown with `--nocapture`.
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+/// The figures are those without connections in `percentile`, and are shown with `--nocapture`.
+#[tokio::test(start_paused = true)]
 async fn slow_tail_of_a_peer_is_cut_at_little_extra_load() {
     const CALLS: usize = 3_000;
-    let (address, calls) = serve_bimodal().await;
+    let (app, calls) = bimodal();
     let alone = Hedge::builder("alone").max_hedges(0).build();
-    let alone = times_of(&alone.expect("valid"), address, CALLS).await;
+    let alone = times_of(&alone.expect("valid"), &app, CALLS).await;
     let before = calls.swap(0, Ordering::SeqCst);
     let hedge = Hedge::new("bimodal");
-    let hedged = times_of(&hedge, address, CALLS).await;
+    let hedged = times_of(&hedge, &app, CALLS).await;
     let after = calls.load(Ordering::SeqCst);
     let p99 = |times: &[Duration]| times[CALLS * 99 / 100];
     let extra = after as f64 / before as f64 - 1.0;
@@ -243,7 +271,7 @@ async fn tonic_client_is_hedged() {
 
 #[tokio::test]
 async fn peer_that_is_down_gets_few_hedges() {
-    let address = crate::support::nobody().await;
+    let address = crate::support::nobody();
     let budget = Budget::window().ratio(1.0).build().expect("valid");
     let hedge = builder("down").budget(budget).build().expect("valid");
     let service = HedgeLayer::client(hedge.clone()).layer(hyper(false));

@@ -36,13 +36,16 @@ impl Parts {
         let hedge = Hedge::builder("storm").delay(Duration::from_millis(50));
         let hedge = hedge.max_hedges(2).retry_budget(&retry).build();
         let bulkhead = Bulkhead::builder("storm").limit(6).queue_limit(8);
-        let breaker = CircuitBreaker::builder("storm").consecutive_failures(8);
+        let breaker = CircuitBreaker::builder("storm")
+            .seed(7)
+            .consecutive_failures(8);
+        let throttle = Throttle::builder("storm").seed(7).build();
         Parts {
             hedge: hedge.expect("valid settings"),
             retry,
             bulkhead: bulkhead.build().expect("valid settings"),
             breaker: breaker.open_time(SECOND).build().expect("valid settings"),
-            throttle: Throttle::new("storm"),
+            throttle: throttle.expect("valid settings"),
         }
     }
 

@@ -60,10 +60,7 @@ async fn reqwest_error_that_is_logged_has_no_query() {
         .layer(observe("payments").client())
         .service(service(http.clone()));
     let client = LayeredClient::new(stack);
-    let away = format!(
-        "http://user:secret@{}/orders?token=hush#part",
-        nobody().await
-    );
+    let away = format!("http://user:secret@{}/orders?token=hush#part", nobody());
     for url in [
         away.as_str(),
         "ftp://user:secret@peer/orders?token=hush#part",

@@ -114,7 +114,7 @@ async fn reqwest_breaker_of_one_host_opens_for_it_alone() {
 
 #[tokio::test]
 async fn reqwest_response_of_a_fallback_has_the_url_of_the_request() {
-    let address = nobody().await;
+    let address = nobody();
     let stale = |_: &FailedCall<'_>| Response::new("this morning's".to_owned());
     let http = reqwest::Client::new();
     let stack = ServiceBuilder::new()

@@ -31,7 +31,7 @@ async fn reqwest_put_is_retried_with_its_body() {
 #[tokio::test]
 async fn reqwest_post_is_sent_again_only_if_it_was_never_sent() {
     let http = reqwest::Client::new();
-    let address = nobody().await;
+    let address = nobody();
     for (retry_unsent, attempts) in [(false, 1), (true, 3)] {
         let (witness, mut ends) = witness();
         let stack = ServiceBuilder::new()

@@ -128,7 +128,7 @@ async fn unsent_long_request_without_connection_is_retried() {
 
 #[tokio::test]
 async fn unsent_retries_are_bounded_by_attempts() {
-    let to = FlakyConnector::new(u32::MAX, nobody().await).await;
+    let to = FlakyConnector::new(u32::MAX, nobody()).await;
     let client: Hyper<_> = Client::builder(TokioExecutor::new()).build(to.clone().connector());
     let request = Request::post("http://peer/")
         .body(Full::from("an order"))
@@ -428,7 +428,7 @@ impl FlakyConnector {
         FlakyConnector {
             tries: Arc::default(),
             fails,
-            nobody: nobody().await,
+            nobody: nobody(),
             to,
         }
     }

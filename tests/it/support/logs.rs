@@ -3,11 +3,11 @@
 use std::{
     collections::BTreeMap,
     fmt,
-    sync::{Arc, Mutex, OnceLock},
+    sync::{Arc, Mutex},
 };
 
 use tracing::{
-    Dispatch, Level, Subscriber,
+    Level, Subscriber,
     field::{Field, Visit},
     span,
     subscriber::DefaultGuard,
@@ -17,6 +17,8 @@ use tracing_subscriber::{
     layer::{Context, Layered, SubscriberExt},
     registry::LookupSpan,
 };
+
+use super::callsites::ask_all_subscribers;
 
 pub type Fields = BTreeMap<&'static str, String>;
 
@@ -90,10 +92,7 @@ impl Logs {
     where
         S: Subscriber + Send + Sync,
     {
-        // With a single subscriber in the process, a callsite that another thread reaches first is off for all. Two
-        // that never go keep every callsite open.
-        static ANCHORS: OnceLock<[Dispatch; 2]> = OnceLock::new();
-        ANCHORS.get_or_init(|| [(); 2].map(|()| Dispatch::new(Registry::default())));
+        ask_all_subscribers();
         let kept = Arc::new(Kept::default());
         let subscriber = subscriber(Keeper(kept.clone()));
         Logs {

@@ -1,12 +1,16 @@
 //! The parts that several of the integration tests use: servers and clients on the loopback, a guard that tells how calls
 //! ended, one that rejects, and a subscriber and a recorder that remember.
 
+#[path = "../../support/callsites.rs"]
+pub mod callsites;
 #[cfg(all(feature = "hyper", feature = "tonic"))]
 pub mod frames;
 pub mod guards;
 pub mod listing;
 pub mod logs;
 pub mod meter;
+#[path = "../../support/nobody.rs"]
+mod nobody;
 pub mod scripted;
 
 use std::{
@@ -37,6 +41,8 @@ use tokio::net::{TcpListener, TcpStream};
 use tower::Service;
 use tower_keep::BoxError;
 
+pub use nobody::nobody;
+
 /// Set in the process of a test that has one of its own.
 const ALONE: &str = "TOWER_KEEP_ALONE";
 
@@ -56,6 +62,15 @@ pub fn alone(test: &str, work: impl FnOnce()) {
     let said = String::from_utf8_lossy(&output.stdout);
     assert!(output.status.success(), "{}: {said}", output.status);
     assert!(said.contains("1 passed"), "{said}");
+}
+
+/// The same for a test under a paused clock.
+pub fn alone_paused(test: &str, work: impl AsyncFnOnce()) {
+    alone(test, || {
+        let mut runtime = tokio::runtime::Builder::new_current_thread();
+        let runtime = runtime.enable_all().start_paused(true).build();
+        runtime.expect("a runtime").block_on(work());
+    });
 }
 
 /// A safety net, never a way to wait.
@@ -100,11 +115,6 @@ where
         }
     });
     address
-}
-
-/// A port that nobody listens on.
-pub async fn nobody() -> SocketAddr {
-    listen().await.1
 }
 
 pub type HyperClient = Client<HttpConnector, Body>;

@@ -15,7 +15,7 @@ use tower_keep::{
     throttle::{Throttle, ThrottleAccounting, ThrottleBuilder, ThrottleSettings},
 };
 
-use crate::support::scripted::call;
+use crate::support::{alone_paused, scripted::call};
 
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -309,42 +309,46 @@ async fn settings_are_applied_to_the_live_throttle_and_counts_stay() {
     assert_eq!(throttle.settings().window, 30 * SECOND);
 }
 
-#[tokio::test(start_paused = true)]
-async fn registry_shows_and_controls_the_throttle() {
-    let throttle = throttle("registered throttle");
-    let mut transitions = registry::subscribe();
-    let entry = || {
-        let all = registry::snapshots();
-        let own = all
-            .into_iter()
-            .find(|guard| guard.name() == throttle.name());
-        own.expect("registered")
-    };
-    assert_eq!((entry().kind(), entry().state()), ("throttle", "admitting"));
-    complete(&throttle, 100, Outcome::Failure);
-    assert_eq!(entry().state(), "throttling");
-    let transition = loop {
-        let transition = transitions.recv().await.expect("a transition");
-        // Other tests have transitions too.
-        if transition.name.as_str() == throttle.name() {
-            break transition;
-        }
-    };
-    assert_eq!(
-        (transition.from, transition.to),
-        ("admitting", "throttling")
-    );
-    let set = |value| registry::set("throttle", throttle.name(), "factor", Some(value));
-    assert_eq!(set(4.0), Ok(1));
-    assert_eq!(throttle.settings().factor, 4.0);
-    set(0.5).expect_err("below 1");
-    let act = |action| registry::act("throttle", throttle.name(), action);
-    assert_eq!(act(GuardAction::Disable), 1);
-    assert_eq!(entry().state(), "disabled");
-    act(GuardAction::Reset);
-    assert_eq!(entry().state(), "admitting");
-    act(GuardAction::ShadowOn);
-    assert!(throttle.is_shadow());
+#[test]
+fn registry_shows_and_controls_the_throttle() {
+    // The transitions of other tests push those of this one out of the channel.
+    let name = "throttle::registry_shows_and_controls_the_throttle";
+    alone_paused(name, async || {
+        let throttle = throttle("registered throttle");
+        let mut transitions = registry::subscribe();
+        let entry = || {
+            let all = registry::snapshots();
+            let own = all
+                .into_iter()
+                .find(|guard| guard.name() == throttle.name());
+            own.expect("registered")
+        };
+        assert_eq!((entry().kind(), entry().state()), ("throttle", "admitting"));
+        complete(&throttle, 100, Outcome::Failure);
+        assert_eq!(entry().state(), "throttling");
+        let transition = loop {
+            let transition = transitions.recv().await.expect("a transition");
+            // Other tests have transitions too.
+            if transition.name.as_str() == throttle.name() {
+                break transition;
+            }
+        };
+        assert_eq!(
+            (transition.from, transition.to),
+            ("admitting", "throttling")
+        );
+        let set = |value| registry::set("throttle", throttle.name(), "factor", Some(value));
+        assert_eq!(set(4.0), Ok(1));
+        assert_eq!(throttle.settings().factor, 4.0);
+        set(0.5).expect_err("below 1");
+        let act = |action| registry::act("throttle", throttle.name(), action);
+        assert_eq!(act(GuardAction::Disable), 1);
+        assert_eq!(entry().state(), "disabled");
+        act(GuardAction::Reset);
+        assert_eq!(entry().state(), "admitting");
+        act(GuardAction::ShadowOn);
+        assert!(throttle.is_shadow());
+    });
 }
 
 #[test]

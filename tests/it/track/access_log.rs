@@ -20,7 +20,9 @@ use tracing::Level;
 
 use super::{guarded, shop, track};
 use crate::support::{
-    both_versions, get, header, http1, listen, local,
+    both_versions,
+    callsites::ask_all_subscribers,
+    get, header, http1, listen, local,
     logs::{Event, logs},
     meter::meter,
     serve, text,
@@ -196,6 +198,7 @@ async fn first_event_reaches_every_filtered_layer() {
     let subscriber = registry()
         .with(console.with_filter(EnvFilter::new("it=info")))
         .with(exporter.with_filter(LevelFilter::INFO));
+    ask_all_subscribers();
     let _default = tracing::subscriber::set_default(subscriber);
     let handler = async || {
         tracing::error!("the first");

@@ -95,7 +95,7 @@ async fn server_timing_header_is_by_predicate() {
     assert_eq!(header(&response, "x-response-time"), Some("12.0ms"));
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn busy_time_excludes_waiting() {
     const WORK: Duration = Duration::from_millis(5);
     let (meter, logs) = (meter(), logs());
@@ -103,9 +103,10 @@ async fn busy_time_excludes_waiting() {
     let service = observe(track)
         .server()
         .layer(service_fn(async |_: Request<Body>| {
-            std::thread::sleep(WORK);
+            // Within a poll, unlike the sleep between two.
+            tokio::time::advance(WORK).await;
             tokio::time::sleep(WORK * 4).await;
-            std::thread::sleep(WORK);
+            tokio::time::advance(WORK).await;
             Ok::<_, Infallible>(Response::new(Body::empty()))
         }));
     service.oneshot(local("/")).await.unwrap();

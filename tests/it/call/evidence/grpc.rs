@@ -250,7 +250,7 @@ async fn evidence_of_grpc_calls_rejected_inside() {
     let service = ServiceBuilder::new()
         .layer(GuardLayer::grpc_client(outer))
         .layer(GuardLayer::grpc_client(Fuse::blown()))
-        .service(channel(nobody().await));
+        .service(channel(nobody()));
     HealthClient::new(service)
         .check(named(0))
         .await
@@ -350,7 +350,7 @@ async fn evidence_of_missing_grpc_status_agrees_with_tonic() {
 
 #[tokio::test]
 async fn evidence_of_grpc_channel_that_cannot_connect() {
-    let ((mut one, mut ends_of_one), (mut two, mut ends_of_two)) = clients!(nobody().await);
+    let ((mut one, mut ends_of_one), (mut two, mut ends_of_two)) = clients!(nobody());
     within(one.check(named(0))).await.unwrap_err();
     assert_eq!(ends_of_one.next_classified().await, FAILED);
     within(two.check(named(0))).await.unwrap_err();

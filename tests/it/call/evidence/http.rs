@@ -299,7 +299,7 @@ async fn evidence_of_html_answer_is_that_of_its_status() {
 
 #[tokio::test]
 async fn evidence_of_refused_connection() {
-    let address = nobody().await;
+    let address = nobody();
     for (version, client) in both_versions() {
         let (witness, mut ends) = witness();
         let client = GuardLayer::client(witness).layer(client);
@@ -360,7 +360,7 @@ async fn evidence_of_client_call_rejected_inside() {
         .layer(GuardLayer::client(outer))
         .layer(GuardLayer::client(Fuse::blown()))
         .service(http2());
-    let address = nobody().await;
+    let address = nobody();
     client
         .oneshot(get(address, "/"))
         .await

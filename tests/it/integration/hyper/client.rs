@@ -151,7 +151,7 @@ async fn bodies_are_streamed_both_ways() {
 
 #[tokio::test]
 async fn connection_refused_is_a_failure_with_cause() {
-    let (meter, address) = (meter(), nobody().await);
+    let (meter, address) = (meter(), nobody());
     for (_, client) in both_versions() {
         let (witness, mut ends) = witness();
         let (track, errors) = tracked("stock");

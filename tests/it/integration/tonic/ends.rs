@@ -205,7 +205,7 @@ async fn connection_refused_is_a_failure_with_cause() {
     let layer = GuardLayer::grpc_client((witness, track));
     let service = ServiceBuilder::new()
         .layer(layer)
-        .service(channel(nobody().await));
+        .service(channel(nobody()));
     let status = HealthClient::new(service)
         .check(check(""))
         .await

@@ -84,7 +84,7 @@ async fn rejection_details_of_a_whole_service_are_in_statuses_of_handlers() {
 async fn rejection_of_client_is_a_status() {
     let fuse = Fuse::blows_after(2);
     let layer = GuardLayer::grpc_client((Propagate::default(), fuse.clone()));
-    let channel = channel(nobody().await);
+    let channel = channel(nobody());
     let service = ServiceBuilder::new().layer(layer).service(channel);
     let client = HealthClient::new(service);
     // Clones of the client, each with a service of its own.
@@ -139,7 +139,7 @@ async fn handler_that_returns_the_rejection_of_its_client_has_rejected_the_call(
     let stack = ServiceBuilder::new()
         .map_err(|error: BoxError| Status::from_error(error))
         .layer(GuardLayer::grpc_client(Fuse::blown()))
-        .service(channel(nobody().await));
+        .service(channel(nobody()));
     let stack = stack.map_response(|response: http::Response<_>| response.map(Body::new));
     let front = Front(HealthClient::new(BoxCloneSyncService::new(stack)));
     let address = serve_tonic!(

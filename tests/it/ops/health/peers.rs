@@ -4,6 +4,8 @@ use axum::{Router, http::StatusCode, routing::get};
 use tokio::{io::AsyncWriteExt, net::TcpListener};
 use tower_keep::ops::health::{Check, ComponentSnapshot, Health, HealthStatus};
 
+use crate::support::nobody;
+
 async fn run(check: Check) -> ComponentSnapshot {
     let health = Health::builder("orders")
         .check(check)
@@ -19,12 +21,6 @@ async fn result(check: Check) -> (HealthStatus, String) {
         peer.status,
         peer.text.as_deref().unwrap_or_default().to_owned(),
     )
-}
-
-/// Returns an address that nobody listens on.
-async fn closed() -> String {
-    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
-    listener.local_addr().expect("an address").to_string()
 }
 
 #[tokio::test]
@@ -57,7 +53,7 @@ async fn http_check_goes_by_the_status_of_a_real_server() {
 #[tokio::test]
 async fn http_check_fails_if_nobody_listens_or_the_answer_is_not_http() {
     let check = |address: &str| Check::http("peer", &format!("http://{address}/"));
-    let (status, text) = result(check(&closed().await)).await;
+    let (status, text) = result(check(&nobody().to_string())).await;
     assert_eq!(status, HealthStatus::Unhealthy);
     assert!(text.to_lowercase().contains("refused"), "{text}");
     for (answer, expected) in [
@@ -102,7 +98,7 @@ async fn tcp_check_connects() {
         HealthStatus::Healthy
     );
     assert_eq!(
-        run(Check::tcp("peer", closed().await)).await.status,
+        run(Check::tcp("peer", nobody().to_string())).await.status,
         HealthStatus::Unhealthy
     );
     assert_eq!(
