@@ -3,6 +3,8 @@
 //!
 //! In a process of its own, in which nothing else adds to `hook_panics`.
 
+#[path = "../support/callsites.rs"]
+mod callsites;
 mod guards;
 mod recorder;
 mod subscribers;

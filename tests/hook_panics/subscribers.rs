@@ -74,6 +74,7 @@ impl Subscriber for ClumsySubscriber {
 
 #[test]
 fn subscriber_panic_is_contained() {
+    crate::callsites::ask_all_subscribers();
     let all: [&'static [Told]; 7] = [
         &[Told::NewSpan],
         &[Told::Record],

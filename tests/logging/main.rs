@@ -3,6 +3,8 @@
 //! In a process of its own, whose panic hook `capture_panics` replaces.
 
 mod bounds;
+#[path = "../support/callsites.rs"]
+mod callsites;
 mod failures;
 mod ids;
 mod lines;
@@ -85,6 +87,7 @@ fn parsed(line: &str) -> Value {
 }
 
 fn log(settings: Logging, directives: &str) -> (Kept, DefaultGuard) {
+    callsites::ask_all_subscribers();
     let kept = Kept::default();
     let writer = kept.clone();
     let layer = settings.writer(move || writer.clone()).layer();

@@ -14,7 +14,7 @@ use tower_keep::ops::{
     notify::{Email, EventNotice},
 };
 
-use super::support::*;
+use super::{nobody::nobody, support::*};
 
 /// Returns a program, or says loudly that a test is skipped. In CI it must be there.
 pub fn installed(name: &str) -> Option<PathBuf> {
@@ -213,11 +213,7 @@ async fn mail_that_is_refused_for_now_is_sent_again_under_its_id() {
 
 #[tokio::test]
 async fn server_that_is_not_there_is_tried_again() {
-    let free = std::net::TcpListener::bind("127.0.0.1:0")
-        .expect("a port")
-        .local_addr()
-        .expect("an address");
-    let bench = Bench::start(Ops::builder("orders").notify(email(free.port())));
+    let bench = Bench::start(Ops::builder("orders").notify(email(nobody().port())));
     bench.ops.notify(firing("pay"));
     let delivery = bench.delivery("email", "retrying").await;
     let error = delivery["error"].as_str().expect("an error");

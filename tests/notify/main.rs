@@ -7,6 +7,8 @@ mod channels;
 mod custom;
 mod delivery;
 mod email;
+#[path = "../support/nobody.rs"]
+mod nobody;
 mod receiver;
 mod restart;
 mod rules;

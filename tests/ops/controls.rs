@@ -6,7 +6,10 @@ use serde_json::{Value, json};
 use tower::ServiceExt;
 use tower_keep::{CircuitBreaker, ops::Ops};
 
-use super::guards::{Guards, line, seconds};
+use super::{
+    callsites::ask_all_subscribers,
+    guards::{Guards, line, seconds},
+};
 
 #[tokio::test(start_paused = true)]
 async fn hold_open_and_closed_end_by_themselves() {
@@ -331,6 +334,7 @@ async fn controls_are_in_the_log_in_one_line_each() {
     let subscriber = tracing_subscriber::fmt()
         .with_ansi(false)
         .with_writer(Lines(lines.clone()));
+    ask_all_subscribers();
     let _default = tracing::subscriber::set_default(subscriber.finish());
     let guards = Guards::start();
     let _breaker = CircuitBreaker::new("control-log");

@@ -10,10 +10,11 @@ use tower_keep::{BoxError, ops::Ops};
 use tracing::subscriber::with_default;
 use tracing_subscriber::{layer::SubscriberExt, registry};
 
-use super::{schema, support::*};
+use super::{callsites::ask_all_subscribers, schema, support::*};
 
 /// Runs work whose events the console keeps.
 fn log(console: &Console, work: impl FnOnce()) {
+    ask_all_subscribers();
     with_default(registry().with(console.ops.layer()), work);
 }
 

@@ -1,6 +1,8 @@
 //! The operations side from the outside: its routes over real connections, live push, controls under a paused clock.
 
 mod api;
+#[path = "../support/callsites.rs"]
+mod callsites;
 mod chaos;
 mod controls;
 mod fuzzed;

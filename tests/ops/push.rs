@@ -18,7 +18,7 @@ use tower_keep::{
 };
 use tracing_subscriber::layer::SubscriberExt;
 
-use super::{schema, support::*};
+use super::{callsites::ask_all_subscribers, schema, support::*};
 
 /// Returns the next frame.
 async fn frame(socket: &mut Socket) -> Value {
@@ -219,6 +219,7 @@ async fn traces_are_pushed_when_they_have_changed() {
     let mut socket = console.watch(VIEWER, "every=1&channels=traces").await;
     let hello = frame(&mut socket).await;
     assert_eq!(hello["traces"], json!({"traces": [], "last": 0}));
+    ask_all_subscribers();
     let kept = tracing_subscriber::registry().with(console.ops.layer());
     let kept = tracing::Dispatch::new(kept);
     for (name, last) in [("first", 1), ("second", 2)] {

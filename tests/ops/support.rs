@@ -63,6 +63,15 @@ impl Console {
     pub async fn with_access(builder: OpsBuilder, access: Access) -> Self {
         let ops = builder.build().expect("valid");
         ops.spawn();
+        Self::of(ops, access).await
+    }
+
+    /// Starts one for whose history only the test ticks.
+    pub async fn without_driver(builder: OpsBuilder) -> Self {
+        Self::of(builder.build().expect("valid"), access()).await
+    }
+
+    async fn of(ops: Ops, access: Access) -> Self {
         let app = Router::new().nest_service("/ops", ops.console::<()>(access));
         let address = serve(app).await;
         Console { ops, address }

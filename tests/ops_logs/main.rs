@@ -3,6 +3,8 @@
 #[path = "../../benches/support/allocations.rs"]
 mod allocations;
 mod bounds;
+#[path = "../support/callsites.rs"]
+mod callsites;
 mod event;
 #[cfg(feature = "ops-sqlite")]
 mod file;

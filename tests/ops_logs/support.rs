@@ -17,6 +17,7 @@ pub struct Kept {
 
 impl Kept {
     pub fn new(builder: OpsBuilder) -> Self {
+        crate::callsites::ask_all_subscribers();
         let ops = builder.build().expect("valid");
         let access = Access::builder().viewer_token(TOKEN).build();
         let console = ops.console(access.expect("valid"));

@@ -1,23 +1,18 @@
 //! Collectors that are not there, hang, fail, throttle and cut.
 
-use std::{net::TcpListener, time::Duration};
+use std::time::Duration;
 
 use tower_keep::ops::otlp::{Otlp, Protocol, Signal};
 
 use super::{
     LIMIT, builder,
     collector::{Collector, Reaction},
-    collectors, end_span, exporter_of, on_each_runtime, only, subscribe, without_runtime,
+    collectors, end_span, exporter_of,
+    nobody::nobody,
+    on_each_runtime, only, subscribe, without_runtime,
 };
 
 const PROTOCOLS: [Protocol; 2] = [Protocol::HttpProtobuf, Protocol::Grpc];
-
-/// Returns an address where nobody listens.
-fn nobody() -> String {
-    let listener = TcpListener::bind("127.0.0.1:0").expect("there is a port");
-    let address = listener.local_addr().expect("it is bound");
-    format!("http://{address}")
-}
 
 fn exporter_with_span(endpoint: String, protocol: Protocol) -> Otlp {
     let otlp = exporter_of(Signal::Traces, endpoint, protocol);
@@ -30,7 +25,7 @@ fn exporter_with_span(endpoint: String, protocol: Protocol) -> Otlp {
 fn shutdown_does_not_wait_for_a_collector_that_is_not_there() {
     on_each_runtime(async || {
         for protocol in PROTOCOLS {
-            let otlp = exporter_with_span(nobody(), protocol);
+            let otlp = exporter_with_span(format!("http://{}", nobody()), protocol);
             let error = otlp
                 .shutdown(LIMIT)
                 .await

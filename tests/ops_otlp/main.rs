@@ -1,9 +1,13 @@
 //! The exporter against collectors on loopback that decode what they get: over HTTP and gRPC, on each kind of runtime, and while the
 //! collector hangs, refuses, fails or throttles.
 
+#[path = "../support/callsites.rs"]
+mod callsites;
 mod collector;
 mod content;
 mod failures;
+#[path = "../support/nobody.rs"]
+mod nobody;
 mod settings;
 
 use std::{future::Future, time::Duration};
@@ -52,6 +56,7 @@ fn only(signal: Signal, builder: OtlpBuilder) -> OtlpBuilder {
 
 /// Subscribes an exporter in this thread.
 fn subscribe(otlp: &Otlp) -> DefaultGuard {
+    callsites::ask_all_subscribers();
     tracing::subscriber::set_default(tracing_subscriber::registry().with(otlp.layer()))
 }
 

@@ -1,6 +1,8 @@
 //! Traces that are kept, from spans of a real subscriber to what the API says.
 
 mod calls;
+#[path = "../support/callsites.rs"]
+mod callsites;
 #[cfg(feature = "opentelemetry")]
 mod exported;
 #[cfg(feature = "ops-sqlite")]

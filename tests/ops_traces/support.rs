@@ -35,6 +35,7 @@ impl Kept {
     }
 
     pub fn of_subscriber(ops: Ops, dispatch: Dispatch) -> Self {
+        crate::callsites::ask_all_subscribers();
         let access = Access::builder().viewer_token(TOKEN).build();
         let console = ops.console::<()>(access.expect("a long token"));
         Kept {

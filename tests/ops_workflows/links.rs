@@ -69,6 +69,7 @@ async fn workflow_leads_to_its_trace_and_to_its_lines_of_the_log() {
     use tracing::{Dispatch, instrument::WithSubscriber};
     use tracing_subscriber::layer::SubscriberExt;
 
+    crate::callsites::ask_all_subscribers();
     let ops = Ops::builder("orders").traces(|traces| traces.sample_rate(1.0));
     let console = Console::of(ops.build().expect("valid"));
     let subscriber = Dispatch::new(tracing_subscriber::registry().with(console.ops.layer()));

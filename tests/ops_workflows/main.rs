@@ -1,5 +1,8 @@
 //! Workflows from the outside: what the API says about them, under a paused clock.
 
+#[path = "../support/callsites.rs"]
+#[cfg(feature = "ops-logs")]
+mod callsites;
 mod failures;
 #[cfg(feature = "ops-sqlite")]
 mod file;

@@ -54,6 +54,7 @@ fn path_of(described: &str, console_errors: &Value, alert: &str) -> String {
 /// Records a span, and returns the IDs of its trace and of itself.
 #[cfg(feature = "ops-logs")]
 async fn kept_span(console: &Console) -> (String, String) {
+    crate::callsites::ask_all_subscribers();
     let subscriber = registry().with(console.ops.layer());
     tracing::subscriber::with_default(subscriber, || {
         tracing::info_span!("job", rows = 7).in_scope(|| tracing::info!("done"));

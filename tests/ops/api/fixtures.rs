@@ -6,7 +6,7 @@ use tower_keep::{
     BoxError, CircuitBreaker,
     errors::{ErrorRecord, ErrorTracker},
     ops::{
-        Ops,
+        Ops, OpsBuilder,
         alerts::Rule,
         health::{Check, HealthStatus},
         notify::ChannelBuilder,
@@ -63,6 +63,20 @@ pub(super) fn record(ops: &Ops) {
 
 pub(super) async fn console() -> (Console, Vec<CircuitBreaker>) {
     let errors = ErrorTracker::new();
+    let console = Console::start(builder(&errors)).await;
+    let breakers = fill(&console, &errors);
+    (console, breakers)
+}
+
+/// The same, whose history is that of the fixtures however long a test takes.
+pub(super) async fn console_without_driver() -> (Console, Vec<CircuitBreaker>) {
+    let errors = ErrorTracker::new();
+    let console = Console::without_driver(builder(&errors)).await;
+    let breakers = fill(&console, &errors);
+    (console, breakers)
+}
+
+fn builder(errors: &ErrorTracker) -> OpsBuilder {
     let check = || async { HealthStatus::Healthy };
     let builder = Ops::builder("orders")
         .errors(errors.clone())
@@ -76,11 +90,14 @@ pub(super) async fn console() -> (Console, Vec<CircuitBreaker>) {
     let builder = builder.log_filter((|| "info".to_owned(), set));
     let builder = builder.rule(Rule::breaker_open());
     let builder = builder.notify(ChannelBuilder::new("nobody", Nobody));
-    let console = Console::start(builder.allow_control(true)).await;
+    builder.allow_control(true)
+}
+
+fn fill(console: &Console, errors: &ErrorTracker) -> Vec<CircuitBreaker> {
     let breaker = CircuitBreaker::new("api: payments / eu");
     breaker.force_open();
     let error = ErrorRecord::new("Disk", "disk is <img onerror=alert(1)> full");
     errors.record(error);
     record(&console.ops);
-    (console, vec![breaker])
+    vec![breaker]
 }

@@ -3,12 +3,12 @@
 use serde_json::{Value, json};
 use tower_keep::ops::Ops;
 
-use super::fixtures::{console, seconds_since_1970};
+use super::fixtures::{console, console_without_driver, seconds_since_1970};
 use crate::support::*;
 
 #[tokio::test]
 async fn status_has_calls_of_all_protocols_together() {
-    let (console, _breakers) = console().await;
+    let (console, _breakers) = console_without_driver().await;
     let status = json(&console.get(VIEWER, "api/v1/status").await);
     let calls = &status["calls"];
     let about = |value: &Value, expected: f64| {
@@ -18,7 +18,7 @@ async fn status_has_calls_of_all_protocols_together() {
             "{value} {expected} {calls}"
         );
     };
-    // In the six seconds for which there is a history, and those that this test takes.
+    // In the six seconds for which there is a history.
     let per_second = calls["per_second"].as_f64().expect("a number");
     assert!((70.0..=100.0).contains(&per_second), "{calls}");
     about(&calls["error_ratio"], 0.2);
