@@ -13,7 +13,7 @@ use http_body_util::BodyExt;
 use hyper::body::Incoming;
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use hyper_util::server::conn::auto;
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpSocket};
 use tokio::sync::Semaphore;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::task::{JoinHandle, JoinSet};
@@ -32,12 +32,16 @@ pub struct Upstream {
 
 impl Upstream {
     pub async fn start() -> Self {
-        Upstream::start_at(SocketAddr::from(([127, 0, 0, 1], 0))).await
+        let place = bind(SocketAddr::from(([127, 0, 0, 1], 0)));
+        let address = place.local_addr().expect("an address");
+        // Never listens: keeps the port from everybody else, until all tests have ended, for whoever comes back to it.
+        std::mem::forget(place);
+        Upstream::start_at(address).await
     }
 
+    /// Starts at the address of one that was killed.
     pub async fn start_at(address: SocketAddr) -> Self {
-        let listener = TcpListener::bind(address).await.expect("a free port");
-        let address = listener.local_addr().expect("an address");
+        let listener = bind(address).listen(1024).expect("a port");
         let (sender, received) = unbounded_channel();
         let held = Arc::new(Semaphore::new(0));
         let server = tokio::spawn(serve(listener, sender, Arc::clone(&held)));
@@ -69,6 +73,14 @@ impl Upstream {
         self.server.abort();
         let _ = self.server.await;
     }
+}
+
+/// Several sockets may have one address as long as no other of them listens.
+pub fn bind(address: SocketAddr) -> TcpSocket {
+    let socket = TcpSocket::new_v4().expect("a socket");
+    socket.set_reuseaddr(true).expect("an option");
+    socket.bind(address).expect("a free port");
+    socket
 }
 
 /// Ends, with all its connections, when its task is aborted.

@@ -1,5 +1,6 @@
 //! Clients that mean harm, or behave as if they did.
 
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use http::{Method, Request, Version};
@@ -122,14 +123,17 @@ async fn connect_narrow(address: &str) -> TcpStream {
 
 impl Attacker {
     fn new(url: &str, counters: Counters) -> Self {
+        // The same choices in each run, and other ones for each attacker.
+        static NEXT: AtomicU64 = AtomicU64::new(1);
+        let nth = NEXT.fetch_add(1, Ordering::Relaxed);
         Attacker {
             address: url.trim_start_matches("http://").to_owned(),
             url: url.to_owned(),
             http1: Client::http1(),
             http2: Client::http2(),
             counters,
-            dice: fastrand::Rng::new(),
-            number: fastrand::u64(..1 << 40) << 20,
+            dice: fastrand::Rng::with_seed(nth),
+            number: nth << 20,
         }
     }
 

@@ -21,6 +21,7 @@ use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::task::{JoinHandle, JoinSet};
 use tokio::time::sleep;
 
+use super::super::upstream::bind;
 use super::wire::{Blow, Order, Wire};
 
 type BoxError = Box<dyn std::error::Error + Send + Sync>;
@@ -98,14 +99,6 @@ impl FaultyUpstream {
         self.server.abort();
         let _ = self.server.await;
     }
-}
-
-/// Several sockets may have one address as long as no other of them listens.
-fn bind(address: SocketAddr) -> TcpSocket {
-    let socket = TcpSocket::new_v4().expect("a socket");
-    socket.set_reuseaddr(true).expect("an option");
-    socket.bind(address).expect("a free port");
-    socket
 }
 
 /// Ends, with all its connections, when its task is aborted.
