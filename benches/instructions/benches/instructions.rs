@@ -30,9 +30,11 @@ use metrics_exporter_prometheus::PrometheusBuilder;
 use noop_guard::NoopGuard;
 use tower::{Layer, Service, ServiceBuilder, service_fn};
 use tower_keep::{
-    Bulkhead, CircuitBreaker, GuardLayer, RateLimit, Throttle, Track,
+    Balance, Bulkhead, CircuitBreaker, GuardLayer, Prioritizer, RateLimit, Throttle, Track,
     adaptive::AdaptiveSettings,
     breaker::CircuitBreakerBuilder,
+    cache::{Cache, CacheLayer, HttpCacheLayer},
+    coalesce::{Coalesce, CoalesceLayer},
     context::Correlate,
     logging::{self, LogFormat},
     observe, operation,
@@ -145,6 +147,45 @@ fn bulkhead_permit() -> Call {
 fn adaptive_bulkhead() -> Bulkhead {
     let builder = Bulkhead::builder("bench").adaptive(AdaptiveSettings::default());
     builder.build().expect("sound settings")
+}
+
+fn adaptive_bulkhead_breaker_and_track() -> Call {
+    let guards = (adaptive_bulkhead(), built(count_window()));
+    http(GuardLayer::server((Track::new("bench"), guards)).layer(hello()))
+}
+
+/// A call that no other one joins.
+fn coalesced() -> impl Service<u64, Response = u64> {
+    CoalesceLayer::any(Coalesce::new("bench"), |n: &u64| Some(*n)).layer(bare())
+}
+
+/// A response that the first call of the warm-up has left.
+fn cached() -> impl Service<u64, Response = u64> {
+    CacheLayer::any(Cache::new("bench"), |n: &u64| Some(*n)).layer(bare())
+}
+
+fn cached_http()
+-> impl Service<Request<Body>, Response = Response<impl http_body::Body>, Error = impl std::fmt::Debug>
+{
+    HttpCacheLayer::client(Cache::new("bench")).layer(cacheable())
+}
+
+fn cacheable()
+-> impl Service<Request<Body>, Response = Response<Full<Bytes>>, Error = Infallible, Future: Send>
++ Clone {
+    service_fn(|_: Request<Body>| {
+        let response = Response::builder().header("cache-control", "max-age=3600");
+        let response = response.body(Full::from("hello"));
+        ready(Ok(response.expect("a response")))
+    })
+}
+
+/// Three endpoints with the same load, of which two are drawn for each call.
+fn balanced() -> impl Service<u64, Response = u64> {
+    let balance = Balance::builder("bench").seed(1).build();
+    let balancer = balance.expect("sound settings").any(|_: &u32| bare());
+    balancer.endpoints().set([1, 2, 3]);
+    balancer
 }
 
 /// A limit that admits every call.
@@ -424,11 +465,15 @@ fn logged(call: Call) -> Call {
 #[bench::bulkhead_layer(plain(Bulkhead::new("bench").layer().any().layer(bare())))]
 #[bench::bulkhead_permit(bulkhead_permit())]
 #[bench::adaptive_guard(plain(GuardLayer::any(adaptive_bulkhead()).layer(bare())))]
+#[bench::priority_admitted(plain(Prioritizer::new("bench").layer().any().layer(bare())))]
 #[bench::throttle_guard(plain(GuardLayer::any(Throttle::new("bench")).layer(bare())))]
 #[bench::rate_limit_check(rate_limit_check())]
 #[bench::rate_limit_keyed(rate_limit_keyed())]
 #[bench::timeout(plain(TimeoutLayer::any(SECOND).layer(bare())))]
 #[bench::retry_breaker_timeout(three())]
+#[bench::coalesce_led(plain(coalesced()))]
+#[bench::cache_hit(plain(cached()))]
+#[bench::balance_of_three(plain(balanced()))]
 #[bench::operation(operated())]
 #[bench::operation_watched(watched(operated()))]
 #[bench::any_observe(plain(observe("bench").any().layer(bare())))]
@@ -440,12 +485,15 @@ fn logged(call: Call) -> Call {
 #[bench::http_breaker(http(built(count_window()).layer().server().layer(hello())))]
 #[bench::http_track_and_breaker(breaker_and_track())]
 #[bench::http_track_bulkhead_breaker(bulkhead_breaker_and_track())]
+#[bench::http_track_adaptive_breaker(adaptive_bulkhead_breaker_and_track())]
 #[bench::http_observe(http(observe("bench").server().layer(hello())))]
 #[bench::http_frames_bare(http(streaming()))]
 #[bench::http_frames_nothing(http(GuardLayer::server(NoopGuard).layer(streaming())))]
 #[bench::http_frames_observe(http(observe("bench").server().layer(streaming())))]
 #[bench::client_bare(client(hello()))]
 #[bench::client_observe(client(observe("bench").client().layer(hello())))]
+#[bench::client_cacheable(client(cacheable()))]
+#[bench::client_cache_hit(client(cached_http()))]
 #[bench::grpc_bare(grpc(unary()))]
 #[bench::grpc_observe(grpc(observe("bench").server().layer(unary())))]
 #[bench::grpc_client_observe(grpc(observe("bench").grpc_client().layer(unary())))]
