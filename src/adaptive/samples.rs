@@ -3,6 +3,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::Window;
+use crate::util::duration::saturating_nanos;
 
 /// The times that are kept of a window, for its quantile: of more calls, every second is kept, then every fourth, and so on.
 const KEPT: usize = 256;
@@ -20,7 +21,8 @@ const MAX_DURATION: Duration = Duration::from_secs(30);
 #[derive(Debug)]
 pub(super) struct Samples {
     began: Option<Began>,
-    kept: Vec<Duration>,
+    /// In nanoseconds, as all times here: calls add to them, and durations take several times as long to compare and to add.
+    kept: Vec<u64>,
     /// The number of calls of which one is kept: a power of two.
     stride: u64,
     totals: Totals,
@@ -44,12 +46,13 @@ impl Began {
 }
 
 /// The figures of all calls of a window.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug)]
 struct Totals {
     samples: u64,
     overloads: u64,
-    min: Option<Duration>,
-    sum: Duration,
+    /// The largest number while there are no samples.
+    min: u64,
+    sum: u64,
     max_in_flight: u32,
     was_full: bool,
 }
@@ -61,13 +64,14 @@ impl Samples {
             // Once, so that no call allocates.
             kept: Vec::with_capacity(KEPT),
             stride: 1,
-            totals: Totals::default(),
+            totals: Totals::NONE,
         }
     }
 
     /// Adds a call that took so long, with the calls in flight at its end.
     #[inline]
     pub(super) fn add(&mut self, time: Duration, in_flight: u32, is_full: bool) {
+        let time = saturating_nanos(time);
         if self.keeps_next() {
             if self.kept.len() == KEPT {
                 self.thin_out();
@@ -78,7 +82,7 @@ impl Samples {
         }
         let totals = &mut self.totals;
         totals.samples += 1;
-        totals.min = Some(totals.min.map_or(time, |min| min.min(time)));
+        totals.min = totals.min.min(time);
         totals.sum = totals.sum.saturating_add(time);
         totals.see(in_flight, is_full);
     }
@@ -121,7 +125,7 @@ impl Samples {
     fn take_if_due(&mut self, began: Instant, now: Instant) -> Option<Window> {
         let duration = now.saturating_duration_since(began);
         let totals = self.totals;
-        let min = totals.min.unwrap_or_default();
+        let min = totals.shortest();
         if duration < (min * 2).clamp(MIN_DURATION, MAX_DURATION) {
             return None;
         }
@@ -130,12 +134,12 @@ impl Samples {
             samples: totals.samples,
             overloads: totals.overloads,
             min,
-            mean: totals.sum.div_f64(totals.samples.max(1) as f64),
+            mean: Duration::from_nanos(totals.sum).div_f64(totals.samples.max(1) as f64),
             p90: self.p90(),
             max_in_flight: totals.max_in_flight,
             was_full: totals.was_full,
         };
-        (self.began, self.stride, self.totals) = (Some(Began::new(now)), 1, Totals::default());
+        (self.began, self.stride, self.totals) = (Some(Began::new(now)), 1, Totals::NONE);
         self.kept.clear();
         Some(window)
     }
@@ -144,12 +148,29 @@ impl Samples {
         let index = (self.kept.len() * 9).div_ceil(10).saturating_sub(1);
         match self.kept.is_empty() {
             true => Duration::ZERO,
-            false => *self.kept.select_nth_unstable(index).1,
+            false => Duration::from_nanos(*self.kept.select_nth_unstable(index).1),
         }
     }
 }
 
 impl Totals {
+    const NONE: Totals = Totals {
+        samples: 0,
+        overloads: 0,
+        min: u64::MAX,
+        sum: 0,
+        max_in_flight: 0,
+        was_full: false,
+    };
+
+    /// Returns the shortest time; zero if there is none.
+    fn shortest(&self) -> Duration {
+        match self.samples {
+            0 => Duration::ZERO,
+            _ => Duration::from_nanos(self.min),
+        }
+    }
+
     #[inline]
     fn see(&mut self, in_flight: u32, is_full: bool) {
         self.max_in_flight = self.max_in_flight.max(in_flight);

@@ -42,7 +42,7 @@ impl Guard for Bulkhead {
     fn on_end(&self, permit: SlotPermit, end: &CallEnd<'_>) {
         let elapsed = end.elapsed().unwrap_or_default();
         if permit.is_adaptive {
-            let time = end.peer_time().unwrap_or(elapsed);
+            let time = end.peer_time_of(elapsed);
             let sample = LimitSample::new(end.outcome(), end.evidence(), time);
             self.shared.adapt(&permit, sample, end.now());
         }

@@ -197,6 +197,13 @@ impl<'a> CallEnd<'a> {
         self.time_to_head.or_else(without_upload)
     }
 
+    /// Returns the same of a call that is known to have lasted so long.
+    #[inline]
+    pub(crate) fn peer_time_of(&self, elapsed: Duration) -> Duration {
+        let without_upload = || elapsed.saturating_sub(self.upload_wait);
+        self.time_to_head.unwrap_or_else(without_upload)
+    }
+
     /// Returns the time spent in polls of the service, if a guard has it [measured](crate::guard::Measure).
     pub fn poll_time(&self) -> Option<Duration> {
         self.timings?.poll_time
