@@ -74,12 +74,12 @@ impl Endpoint {
         if self.is_ejected() && self.config.is_enforced() {
             return self.ejected_candidate(now);
         }
-        let tick = Tick::new(self.start, now);
-        let decay = self.config.decay();
+        let since_start = self.since_start(now);
+        let (tick, decay) = (Tick::at(since_start), self.config.decay());
         Candidate::InRotation(Load {
             nanos: self.load.load().and_then(|load| load.nanos_at(decay, tick)),
             in_flight: self.in_flight.load(Ordering::Relaxed),
-            weight: self.weight(now),
+            weight: self.weight(since_start),
             failed_in_row: self.failed_in_row.load(Ordering::Relaxed),
         })
     }
@@ -92,17 +92,21 @@ impl Endpoint {
         }
     }
 
-    fn weight(&self, now: Instant) -> f64 {
+    #[inline]
+    fn since_start(&self, now: Instant) -> Duration {
+        now.saturating_duration_since(self.start)
+    }
+
+    fn weight(&self, since_start: Duration) -> f64 {
         let Some(slow_start) = self.config.slow_start() else {
             return 1.0;
         };
         let since = Duration::from_nanos(self.in_rotation_since.load(Ordering::Relaxed));
-        let age = now.saturating_duration_since(self.start);
-        slow_start::weight(age.saturating_sub(since), Some(slow_start))
+        slow_start::weight(since_start.saturating_sub(since), Some(slow_start))
     }
 
     fn begin_slow_start(&self, now: Instant) {
-        let since = now.saturating_duration_since(self.start).as_nanos() as u64;
+        let since = self.since_start(now).as_nanos() as u64;
         self.in_rotation_since.store(since, Ordering::Relaxed);
     }
 
@@ -171,7 +175,7 @@ impl Endpoint {
             status: self.status(),
             in_flight: self.in_flight.load(Ordering::Relaxed),
             latency: self.load.load().map(|load| load.latency()),
-            weight: self.weight(now),
+            weight: self.weight(self.since_start(now)),
             calls: self.calls.load(Ordering::Relaxed),
             failures: self.failures.load(Ordering::Relaxed),
         }

@@ -19,8 +19,13 @@ pub(super) struct Tick(u32);
 
 impl Tick {
     pub(super) fn new(start: Instant, now: Instant) -> Self {
+        Tick::at(now.saturating_duration_since(start))
+    }
+
+    #[inline]
+    pub(super) fn at(since_start: Duration) -> Self {
         // The low bits: ticks are only ever compared with others of the last weeks.
-        Tick(now.saturating_duration_since(start).as_millis() as u32)
+        Tick(since_start.as_millis() as u32)
     }
 }
 

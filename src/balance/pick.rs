@@ -1,6 +1,6 @@
 //! The endpoint of a call: the one with less load of two that are drawn (power of two choices). Pure.
 
-use std::cmp::Ordering;
+use std::{cmp::Ordering, iter};
 
 use crate::util::mix::mix;
 
@@ -63,8 +63,10 @@ pub(super) fn pick(
         return pick_best(count, random, &look);
     }
     let (first, second) = draw_two(count, random);
-    for index in [first, second] {
-        if look(index) == Candidate::ProbeDue {
+    // Looked at once: the load of an endpoint is calculated each time.
+    let [first, second] = [first, second].map(|index| (index, look(index)));
+    for (index, candidate) in [first, second] {
+        if candidate == Candidate::ProbeDue {
             return Some(index);
         }
     }
@@ -116,17 +118,18 @@ fn pick_best(count: usize, random: u64, look: &impl Fn(usize) -> Candidate) -> O
     best.map(|(index, _)| index)
 }
 
-/// Returns the first endpoint in rotation from an index on, other than one.
+/// Returns the first endpoint in rotation from one on that was looked at, other than one.
 fn next_in_rotation(
     count: usize,
-    from: usize,
+    (from, candidate): (usize, Candidate),
     other_than: Option<usize>,
     look: &impl Fn(usize) -> Candidate,
 ) -> Option<(usize, Load)> {
-    let indices = (0..count).map(|offset| (from + offset) % count);
-    let mut others = indices.filter(|index| Some(*index) != other_than);
-    others.find_map(|index| match look(index) {
-        Candidate::InRotation(load) => Some((index, load)),
+    let indices = (1..count).map(|offset| (from + offset) % count);
+    let others = indices.map(|index| (index, look(index)));
+    let mut candidates = iter::once((from, candidate)).chain(others);
+    candidates.find_map(|(index, candidate)| match candidate {
+        Candidate::InRotation(load) if Some(index) != other_than => Some((index, load)),
         _ => None,
     })
 }
