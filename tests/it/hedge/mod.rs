@@ -10,15 +10,11 @@ mod service;
 mod settings;
 mod storm;
 
-use std::{
-    sync::{
-        Arc,
-        atomic::{AtomicUsize, Ordering},
-    },
-    time::Duration,
-};
+use std::time::Duration;
 
 use tower_keep::hedge::{Hedge, HedgeBuilder};
+
+use crate::support::storm::InFlight;
 
 const SECOND: Duration = Duration::from_secs(1);
 const DELAY: Duration = Duration::from_millis(100);
@@ -36,28 +32,4 @@ fn hedge(name: &'static str) -> Hedge {
 fn counts(hedge: &Hedge) -> (u64, u64, u64) {
     let stats = hedge.stats();
     (stats.sent, stats.won, stats.not_sent)
-}
-
-/// The number of what is in flight.
-#[derive(Clone, Default)]
-struct InFlight(Arc<AtomicUsize>);
-
-/// Counts as in flight until it is dropped.
-struct Token(Arc<AtomicUsize>);
-
-impl InFlight {
-    fn enter(&self) -> Token {
-        self.0.fetch_add(1, Ordering::SeqCst);
-        Token(self.0.clone())
-    }
-
-    fn count(&self) -> usize {
-        self.0.load(Ordering::SeqCst)
-    }
-}
-
-impl Drop for Token {
-    fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::SeqCst);
-    }
 }

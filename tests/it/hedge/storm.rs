@@ -1,11 +1,10 @@
 //! All orders of the layers in a storm of failures, hangs, panics and drops: no call is stuck, and nothing is left behind.
 
-use std::{io, time::Duration};
+use std::time::Duration;
 
-use tokio::time::{sleep, timeout};
-use tower::{Layer, ServiceExt, service_fn, util::BoxCloneSyncService};
+use tower::{Layer, util::BoxCloneSyncService};
 use tower_keep::{
-    BoxError, Bulkhead, CircuitBreaker, Retry, Throttle,
+    Bulkhead, CircuitBreaker, Retry, Throttle,
     breaker::CircuitState,
     hedge::{Hedge, HedgeLayer},
     observe,
@@ -13,11 +12,9 @@ use tower_keep::{
     timeout::TimeoutLayer,
 };
 
-use super::{InFlight, SECOND};
+use super::SECOND;
+use crate::support::storm::{Storm, StormService, orders};
 
-type Service = BoxCloneSyncService<u64, u64, BoxError>;
-
-const CALLS: u64 = 120;
 const PARTS: usize = 6;
 
 /// The layers, each under its own index.
@@ -49,7 +46,7 @@ impl Parts {
         }
     }
 
-    fn layer(&self, index: usize, inner: Service) -> Service {
+    fn layer(&self, index: usize, inner: StormService) -> StormService {
         match index {
             0 => BoxCloneSyncService::new(HedgeLayer::any(self.hedge.clone()).layer(inner)),
             1 => BoxCloneSyncService::new(RetryLayer::any(self.retry.clone()).layer(inner)),
@@ -64,96 +61,20 @@ impl Parts {
     }
 }
 
-/// A service in which anything may happen to an attempt.
-fn stormy(in_flight: InFlight) -> Service {
-    BoxCloneSyncService::new(service_fn(move |request: u64| {
-        let token = in_flight.enter();
-        async move {
-            let _token = token;
-            match fate(request) {
-                0..110 => Ok(request),
-                110..150 => {
-                    sleep(Duration::from_millis(request % 700)).await;
-                    Ok(request)
-                }
-                150..190 => Err(io::Error::from(io::ErrorKind::ConnectionReset).into()),
-                190..220 => std::future::pending().await,
-                220..240 => {
-                    sleep(Duration::from_millis(300)).await;
-                    Err(io::Error::other("late").into())
-                }
-                _ => std::panic::resume_unwind(Box::new("a panic")),
-            }
-        }
-    }))
-}
-
-/// Decides what happens to a request, which is sent as often as that takes.
-fn fate(request: u64) -> u8 {
-    fastrand::Rng::with_seed(request).u8(..)
-}
-
-fn orders() -> Vec<Vec<usize>> {
-    let mut orders = vec![vec![]];
-    for part in 0..PARTS {
-        orders = orders
-            .into_iter()
-            .flat_map(|order: Vec<usize>| {
-                (0..=order.len()).map(move |at| {
-                    let mut longer = order.clone();
-                    longer.insert(at, part);
-                    longer
-                })
-            })
-            .collect();
-    }
-    orders
-}
-
 async fn weather(order: &[usize]) {
-    let (parts, in_flight) = (Parts::new(), InFlight::default());
-    // The last of the order is the innermost.
-    let layered = |inner, index: &usize| parts.layer(*index, inner);
-    let service = order.iter().rev().fold(stormy(in_flight.clone()), layered);
-    let mut calls = Vec::new();
-    for call in 0..CALLS {
-        let service = service.clone();
-        let patience = Duration::from_millis(call * 37 % 5_000);
-        // Some callers lose patience, and drop their calls.
-        calls.push(tokio::spawn(async move {
-            sleep(Duration::from_millis(call * 20)).await;
-            let _ = timeout(patience, service.oneshot(call)).await;
-        }));
-    }
-    for call in calls {
-        let end = timeout(600 * SECOND, call).await;
-        // A panic of the service is passed on.
-        let _ = end.unwrap_or_else(|_| panic!("a call is stuck in {order:?}"));
-    }
+    let parts = Parts::new();
+    let storm = Storm::new(order, 110, |index, inner| parts.layer(index, inner));
+    storm.run().await;
     let stats = parts.bulkhead.stats();
     assert_eq!((stats.in_flight, stats.queued), (0, 0), "{order:?}");
-    assert_eq!(in_flight.count(), 0, "{order:?}");
     assert!(parts.hedge.stats().sent > 0, "{order:?}");
-    // Nothing holds a slot, a probe or a permit: calls are served again.
-    let served = (0..).find(|request| fate(*request) < 110);
-    let again = async {
-        while service
-            .clone()
-            .oneshot(served.unwrap_or_default())
-            .await
-            .is_err()
-        {
-            sleep(SECOND).await;
-        }
-    };
-    let end = timeout(600 * SECOND, again).await;
-    end.unwrap_or_else(|_| panic!("no call is served in {order:?}"));
+    storm.serves_again().await;
     assert_ne!(parts.breaker.state(), CircuitState::Open, "{order:?}");
 }
 
 #[tokio::test(start_paused = true)]
 async fn storm_leaves_nothing_behind_in_any_order_of_the_layers() {
-    let orders = orders();
+    let orders = orders(PARTS);
     assert_eq!(orders.len(), 720);
     // All orders of two parts are among them, at all distances.
     for order in orders.iter().step_by(5) {

@@ -1,5 +1,5 @@
 //! The parts that several of the integration tests use: servers and clients on the loopback, a guard that tells how calls
-//! ended, one that rejects, and a subscriber and a recorder that remember.
+//! ended, one that rejects, a storm of calls, and a subscriber and a recorder that remember.
 
 #[path = "../../support/callsites.rs"]
 pub mod callsites;
@@ -12,6 +12,7 @@ pub mod meter;
 #[path = "../../support/nobody.rs"]
 mod nobody;
 pub mod scripted;
+pub mod storm;
 
 use std::{
     env,
