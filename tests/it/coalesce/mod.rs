@@ -3,6 +3,7 @@
 mod http_calls;
 mod model;
 mod real;
+mod storm;
 
 use std::{
     future::Future,
