@@ -3,15 +3,19 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::{
-    Hedge, attempt_clock::AttemptClock, hedge_attempt::HedgeAttempt, not_hedged::NotHedged,
-    plan::HedgePlan, shared::HedgeShared,
+    Hedge,
+    attempt_clock::AttemptClock,
+    hedge_attempt::HedgeAttempt,
+    not_hedged::NotHedged,
+    plan::{AfterFailure, HedgePlan},
+    shared::HedgeShared,
 };
 use crate::{
     call::{CallClock, Outcome},
     context::{self, Context, min_some},
     retry::{
-        Attempt, Attempts, CallConfig, RequestCopy, Reservation, RunningAttempt, SpentRetry,
-        attempt_context,
+        Attempt, Attempts, CallCompletion, CallConfig, RequestCopy, Reservation, RetryDecision,
+        RunningAttempt, SpentRetry, attempt_context,
     },
 };
 
@@ -146,6 +150,49 @@ impl<T> HedgeCall<T> {
         }
     }
 
+    /// Counts that no attempt is sent now, and plans none because of the time unless the request was not there yet.
+    pub(super) fn skip(&mut self, shared: &HedgeShared, reason: NotHedged) {
+        match reason {
+            // Another delay later: an upload that is slow is not the peer's fault.
+            NotHedged::Upload => self.latest_start = Some(Instant::now()),
+            _ => self.plan.stop_timer(),
+        }
+        shared.metrics.count_not_hedged(reason);
+    }
+
+    /// Counts the success of the call by an attempt. Returns what is left to do when the call ends, if there is anything.
+    #[inline]
+    pub(super) fn on_success(
+        &self,
+        shared: &HedgeShared,
+        attempt: Attempt,
+        spent: Option<SpentRetry>,
+    ) -> Option<CallCompletion> {
+        if attempt.is_retry() {
+            shared.metrics.count_won();
+        }
+        let has_budget = self.is_hedged() && shared.own_budget(&self.config).is_some();
+        (has_budget || spent.is_some()).then(|| CallCompletion::of_hedge(spent))
+    }
+
+    /// Counts the failure of an attempt in the budget, and decides what follows.
+    pub(super) fn on_failure(
+        &mut self,
+        shared: &HedgeShared,
+        attempt: Attempt,
+        spent: Option<SpentRetry>,
+        (outcome, decision): (Outcome, RetryDecision),
+    ) -> AfterFailure {
+        match (spent, shared.own_budget(&self.config)) {
+            (Some(spent), _) => spent.complete(outcome),
+            (None, Some(budget)) if !attempt.is_retry() && self.is_hedged() => {
+                budget.complete(outcome);
+            }
+            (None, _) => {}
+        }
+        self.plan.after_failure(outcome, decision)
+    }
+
     /// Begins a call whose caller waits at most for `time_limit`. A request that cannot be repeated has one attempt.
     #[inline]
     fn begin(
@@ -220,9 +267,10 @@ impl<T> HedgeCall<T> {
         self.failure.take().map(|failure| *failure)
     }
 
-    /// Returns whether the failure that is kept says more than a rejection.
-    pub(super) fn has_failure_of_peer(&self) -> bool {
+    /// Returns whether the failure that is kept says more than one with this outcome: than a rejection.
+    pub(super) fn has_better_failure(&self, outcome: Outcome) -> bool {
         let kept = self.failure.as_ref();
-        kept.is_some_and(|failure| failure.outcome != Outcome::Rejected)
+        outcome == Outcome::Rejected
+            && kept.is_some_and(|failure| failure.outcome != Outcome::Rejected)
     }
 }

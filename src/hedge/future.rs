@@ -23,8 +23,8 @@ use crate::{
     call::{Outcome, catch, drop_losers},
     context::Context,
     retry::{
-        Attempt, Attempts, CallCompletion, CallConfig, DecideOnError, FailedAttempt, Reservation,
-        RetryConfig, RetryDecision, RunAttempts, RunningAttempt, SpentRetry,
+        Attempt, Attempts, CallConfig, DecideOnError, FailedAttempt, Reservation, RetryConfig,
+        RetryDecision, RunAttempts, RunningAttempt, SpentRetry,
     },
     timeout::poll_sleep,
     util::poll::POLLED_AFTER_COMPLETION,
@@ -180,12 +180,7 @@ impl<A: Attempts> HedgeFuture<A> {
         let mut output = self.as_mut().complete(output, attempt);
         let this = self.project();
         let shared = &this.first_clock.hedge.shared;
-        if attempt.is_retry() {
-            shared.metrics.count_won();
-        }
-        let has_budget = this.call.is_hedged() && shared.own_budget(&this.call.config).is_some();
-        if has_budget || spent.is_some() {
-            let completion = CallCompletion::of_hedge(spent);
+        if let Some(completion) = this.call.on_success(shared, attempt, spent) {
             this.attempts.complete_success(&mut output, completion);
         }
         output
@@ -199,18 +194,15 @@ impl<A: Attempts> HedgeFuture<A> {
     ) -> Option<A::CallOutput> {
         let mut this = self.as_mut().project();
         let FailedAttempt {
-            output, outcome, ..
+            output,
+            outcome,
+            decision,
+            ..
         } = failed;
         let shared = &this.first_clock.hedge.shared;
-        match (spent, shared.own_budget(&this.call.config)) {
-            (Some(spent), _) => spent.complete(outcome),
-            (None, Some(budget)) if !attempt.is_retry() && this.call.is_hedged() => {
-                budget.complete(outcome);
-            }
-            (None, _) => {}
-        }
-        let keeps_other = outcome == Outcome::Rejected && this.call.has_failure_of_peer();
-        match this.call.plan.after_failure(outcome, failed.decision) {
+        let keeps_other = this.call.has_better_failure(outcome);
+        let failed = (outcome, decision);
+        match this.call.on_failure(shared, attempt, spent, failed) {
             AfterFailure::Return if keeps_other => return Some(self.fail()),
             AfterFailure::Return => return Some(self.complete(output, attempt)),
             AfterFailure::Wait => {}
@@ -335,13 +327,7 @@ impl<A: Attempts> HedgeFuture<A> {
     fn skip(self: Pin<&mut Self>, reason: NotHedged) {
         let mut this = self.project();
         this.next.set(NextHedge::Unplanned);
-        match reason {
-            // Another delay later: an upload that is slow is not the peer's fault.
-            NotHedged::Upload => this.call.latest_start = Some(Instant::now()),
-            _ => this.call.plan.stop_timer(),
-        }
-        let metrics = &this.first_clock.hedge.shared.metrics;
-        metrics.count_not_hedged(reason);
+        this.call.skip(&this.first_clock.hedge.shared, reason);
     }
 
     fn start_hedge(self: Pin<&mut Self>) {

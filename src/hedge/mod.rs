@@ -131,6 +131,8 @@
 mod attempt_clock;
 mod builder;
 mod call;
+#[cfg(feature = "testing")]
+mod driven_hedge;
 mod future;
 mod handle;
 mod hedge_attempt;
@@ -150,6 +152,8 @@ mod shared;
 mod stats;
 
 pub use builder::HedgeBuilder;
+#[cfg(feature = "testing")]
+pub(crate) use driven_hedge::{AfterAttempt, DrivenHedge};
 pub use future::HedgeFuture;
 pub use handle::Hedge;
 pub use layer::HedgeLayer;

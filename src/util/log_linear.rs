@@ -48,7 +48,7 @@ pub(crate) fn lower_bound_of(index: u16) -> f64 {
 
 /// Returns the value that stands for those of a bucket: the middle, 0 for the underflow bucket, and the least value of the
 /// overflow bucket.
-#[cfg(any(test, feature = "ops"))]
+#[cfg(any(test, feature = "ops", feature = "testing"))]
 pub(crate) fn middle_of(index: u16) -> f64 {
     match index {
         UNDERFLOW => 0.0,

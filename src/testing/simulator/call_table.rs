@@ -1,14 +1,14 @@
 use std::time::Duration;
 
 use super::events::Source;
-use crate::retry::DrivenCall;
+use crate::{hedge::DrivenHedge, retry::DrivenCall};
 
 /// The calls that have not ended, with the permits of their attempts.
 #[derive(Debug)]
 pub(super) struct CallTable<P> {
     calls: Vec<Option<SimulatedCall<P>>>,
     free: Vec<u32>,
-    attempts: u64,
+    rounds: u64,
 }
 
 /// A call that has not ended.
@@ -17,20 +17,38 @@ pub(super) struct SimulatedCall<P> {
     pub(super) client: usize,
     pub(super) source: Source,
     pub(super) began: Duration,
-    pub(super) attempt_began: Duration,
-    /// The attempt that is in flight, or waited for.
-    attempt: u64,
-    /// Absent while there is a wait, and where no guard holds one.
-    pub(super) permit: Option<P>,
+    round: u64,
+    /// The attempts in flight: one, or several beside each other where the client hedges; none while the call waits for a retry.
+    pub(super) attempts: Vec<SimulatedAttempt<P>>,
     /// Absent where the client does not retry.
     pub(super) retry: Option<DrivenCall>,
+    /// Absent where the client does not hedge.
+    pub(super) hedge: Option<DrivenHedge>,
+}
+
+/// An attempt in flight.
+#[derive(Debug)]
+pub(super) struct SimulatedAttempt<P> {
+    /// The number within the round: 1 for the first, more for its hedges.
+    pub(super) number: u32,
+    pub(super) began: Duration,
+    /// Absent where no guard holds one.
+    pub(super) permit: Option<P>,
+}
+
+/// The key of a round of a call: of the first attempt or of a retry, with its hedges. It finds nothing any more once that
+/// round has ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct CallKey {
+    index: u32,
+    round: u64,
 }
 
 /// The key of an attempt, which finds nothing any more once that attempt has ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct AttemptKey {
-    index: u32,
-    attempt: u64,
+    pub(super) call: CallKey,
+    pub(super) number: u32,
 }
 
 impl<P> SimulatedCall<P> {
@@ -39,11 +57,16 @@ impl<P> SimulatedCall<P> {
             client,
             source,
             began: now,
-            attempt_began: now,
-            attempt: 0,
-            permit: None,
+            round: 0,
+            attempts: Vec::new(),
             retry: None,
+            hedge: None,
         }
+    }
+
+    fn position(&self, number: u32) -> Option<usize> {
+        let mut attempts = self.attempts.iter();
+        attempts.position(|attempt| attempt.number == number)
     }
 }
 
@@ -52,12 +75,12 @@ impl<P> CallTable<P> {
         CallTable {
             calls: Vec::new(),
             free: Vec::new(),
-            attempts: 0,
+            rounds: 0,
         }
     }
 
-    /// Inserts a call, and returns the key of its first attempt.
-    pub(super) fn insert(&mut self, call: SimulatedCall<P>) -> AttemptKey {
+    /// Inserts a call, and returns the key of its first round.
+    pub(super) fn insert(&mut self, call: SimulatedCall<P>) -> CallKey {
         let index = self.free.pop().unwrap_or_else(|| {
             self.calls.push(None);
             (self.calls.len() - 1) as u32
@@ -66,37 +89,54 @@ impl<P> CallTable<P> {
         self.renew(index)
     }
 
-    /// Returns the call of an attempt, unless that has ended.
-    pub(super) fn get_mut(&mut self, key: AttemptKey) -> Option<&mut SimulatedCall<P>> {
+    /// Returns the call of a round, unless that has ended.
+    pub(super) fn get_mut(&mut self, key: CallKey) -> Option<&mut SimulatedCall<P>> {
         let call = self.calls[key.index as usize].as_mut()?;
-        (call.attempt == key.attempt).then_some(call)
+        (call.round == key.round).then_some(call)
+    }
+
+    /// Returns whether a round has not ended.
+    pub(super) fn has(&self, key: CallKey) -> bool {
+        self.get(key).is_some()
     }
 
     /// Returns whether an attempt has not ended.
-    pub(super) fn has(&self, key: AttemptKey) -> bool {
-        let call = self.calls[key.index as usize].as_ref();
-        call.is_some_and(|call| call.attempt == key.attempt)
+    pub(super) fn has_attempt(&self, key: AttemptKey) -> bool {
+        let call = self.get(key.call);
+        call.is_some_and(|call| call.position(key.number).is_some())
     }
 
-    /// Ends an attempt, and returns the key of the next one.
-    pub(super) fn next_attempt(&mut self, key: AttemptKey) -> AttemptKey {
+    /// Removes an attempt from its call, unless it has ended.
+    pub(super) fn remove_attempt(&mut self, key: AttemptKey) -> Option<SimulatedAttempt<P>> {
+        let call = self.get_mut(key.call)?;
+        let position = call.position(key.number)?;
+        Some(call.attempts.remove(position))
+    }
+
+    /// Ends a round, and returns the key of the next one.
+    pub(super) fn next_round(&mut self, key: CallKey) -> CallKey {
         self.renew(key.index)
     }
 
-    /// Removes the call of an attempt, unless that has ended.
-    pub(super) fn remove(&mut self, key: AttemptKey) -> Option<SimulatedCall<P>> {
+    /// Removes the call of a round, unless that has ended.
+    pub(super) fn remove(&mut self, key: CallKey) -> Option<SimulatedCall<P>> {
         self.get_mut(key)?;
         self.free.push(key.index);
         self.calls[key.index as usize].take()
     }
 
-    fn renew(&mut self, index: u32) -> AttemptKey {
-        self.attempts += 1;
-        let attempt = self.attempts;
+    fn get(&self, key: CallKey) -> Option<&SimulatedCall<P>> {
+        let call = self.calls[key.index as usize].as_ref()?;
+        (call.round == key.round).then_some(call)
+    }
+
+    fn renew(&mut self, index: u32) -> CallKey {
+        self.rounds += 1;
+        let round = self.rounds;
         if let Some(call) = &mut self.calls[index as usize] {
-            call.attempt = attempt;
+            call.round = round;
         }
-        AttemptKey { index, attempt }
+        CallKey { index, round }
     }
 }
 
@@ -112,16 +152,43 @@ mod tests {
         SimulatedCall::new(client, source, Duration::ZERO)
     }
 
+    fn attempt(number: u32) -> SimulatedAttempt<()> {
+        SimulatedAttempt {
+            number,
+            began: Duration::ZERO,
+            permit: None,
+        }
+    }
+
     #[test]
-    fn key_of_an_ended_attempt_finds_nothing() {
+    fn key_of_an_ended_round_finds_nothing() {
         let mut table = CallTable::new();
         let first = table.insert(call(1));
-        let second = table.next_attempt(first);
+        let second = table.next_round(first);
         assert!(table.get_mut(first).is_none() && table.remove(first).is_none());
+        assert!(!table.has(first) && table.has(second));
         assert_eq!(table.remove(second).map(|call| call.client), Some(1));
         let reused = table.insert(call(2));
         assert_eq!(reused.index, first.index, "its position is free");
         assert!(table.get_mut(second).is_none());
         assert_eq!(table.get_mut(reused).map(|call| call.client), Some(2));
+    }
+
+    #[test]
+    fn key_of_an_ended_attempt_finds_nothing() {
+        let mut table = CallTable::new();
+        let call = table.insert(call(1));
+        let keys = [1, 2].map(|number| AttemptKey { call, number });
+        let in_table = table.get_mut(call).expect("it has not ended");
+        in_table.attempts.extend([attempt(1), attempt(2)]);
+        let removed = table.remove_attempt(keys[0]);
+        assert_eq!(removed.map(|attempt| attempt.number), Some(1));
+        assert_eq!(keys.map(|key| table.has_attempt(key)), [false, true]);
+        assert!(table.remove_attempt(keys[0]).is_none());
+        table.next_round(call);
+        assert!(
+            !table.has_attempt(keys[1]),
+            "nor has that of an ended round"
+        );
     }
 }

@@ -1,6 +1,6 @@
 use std::{cmp::Ordering, collections::BinaryHeap, time::Duration};
 
-use super::call_table::AttemptKey;
+use super::call_table::{AttemptKey, CallKey};
 
 /// The least number of events of which those are removed that came to nothing.
 const MIN_PRUNED: usize = 4_096;
@@ -23,7 +23,9 @@ pub(super) enum Event {
     /// The time limit of an attempt elapses.
     Elapsed(AttemptKey),
     /// The wait before another attempt is over.
-    Retry(AttemptKey),
+    Retry(CallKey),
+    /// A hedge may be due beside the attempts of a call.
+    Hedge(CallKey),
     /// A step of the simulator's, by its index.
     Step(usize),
     /// A slice of the report is over.

@@ -1,21 +1,22 @@
 //! A simulator of clients that call a peer through guards, to see what settings do before an outage does.
 //!
-//! Hours take seconds: nothing sleeps, and no thread waits. The guards, the retries and their budgets are the real ones, and
-//! so are their settings; the peer, the calls and the clock are simulated. Use it to choose settings, and in tests of a guard that
+//! Hours take seconds: nothing sleeps, and no thread waits. The guards, the retries, the hedges and their budgets are the real ones,
+//! and so are their settings; the peer, the calls and the clock are simulated. Use it to choose settings, and in tests of a guard that
 //! learns from what calls it admits. It is no load test: a real peer has caches, locks, garbage collectors and neighbors, and
 //! what the simulator says holds as far as the peer behaves like workers behind a queue.
 //!
 //! # What is simulated
 //!
 //! ```text
-//! arrivals → client: retries → guards → time limit → peer: queue → workers
+//! arrivals → client: retries → hedges → guards → time limit → peer: queue → workers
 //! ```
 //!
 //! | part | set by | what it does |
 //! |---|---|---|
 //! | [`Arrivals`] | [`Simulator::new`], [`arrivals_at`](Simulator::arrivals_at) | open: whatever becomes of calls. Closed: users that wait for the end of theirs |
-//! | clients | [`clients`](Simulator::clients) | processes, each with guards and retries of its own |
+//! | clients | [`clients`](Simulator::clients) | processes, each with guards, retries and hedges of its own |
 //! | retries | [`retry`](Simulator::retry) | by [`RetrySettings`](crate::retry::RetrySettings): attempts, backoff, budget |
+//! | hedges | [`hedge`](Simulator::hedge) | by [`HedgeSettings`](crate::hedge::HedgeSettings): a percentile or a fixed time, budget |
 //! | guards | [`run`](Simulator::run) | any [`Guard`](crate::Guard) of calls without a request: breaker, throttle, bulkhead, one of your own, a pair |
 //! | time limit | [`time_limit`](Simulator::time_limit) | of each attempt |
 //! | [`Peer`] | [`Simulator::new`], [`peer_at`](Simulator::peer_at) | workers, their time for a call, a queue; failures |
@@ -29,6 +30,7 @@
 //! | finds the queue full | overload, at once | unhealthy |
 //! | is still queued or served when its time limit elapses | timed out; the peer does the work all the same | unhealthy |
 //! | is rejected by a guard | rejected | inconclusive |
+//! | runs when another attempt of its call has won | cancelled; the peer does the work all the same | none |
 //!
 //! The time that a run takes grows with the number of attempts, whatever time is simulated.
 //!
@@ -80,6 +82,7 @@
 
 mod arrivals;
 mod call_table;
+mod call_times;
 mod events;
 mod peer;
 mod report;

@@ -1,6 +1,6 @@
 use std::{ops::Range, time::Duration};
 
-use super::Slice;
+use super::{Slice, call_times::CallTimes};
 use crate::call::Outcome;
 
 /// The course of a simulation, in slices of time; made by [`Simulator::run`](super::Simulator::run).
@@ -8,6 +8,8 @@ use crate::call::Outcome;
 pub struct Report {
     slice: Duration,
     slices: Vec<Slice>,
+    /// The times of the calls of each slice that succeeded.
+    times: Vec<CallTimes>,
 }
 
 impl Report {
@@ -20,6 +22,7 @@ impl Report {
         Report {
             slice,
             slices: slices.collect(),
+            times: vec![CallTimes::default(); count as usize],
         }
     }
 
@@ -30,11 +33,7 @@ impl Report {
 
     /// Returns the slices that begin in a range of time, from the start of the simulation.
     pub fn between(&self, range: Range<Duration>) -> &[Slice] {
-        let from = self
-            .slices
-            .partition_point(|slice| slice.start < range.start);
-        let to = self.slices.partition_point(|slice| slice.start < range.end);
-        self.slices.get(from..to).unwrap_or_default()
+        self.slices.get(self.indices(range)).unwrap_or_default()
     }
 
     /// Returns the sum of the slices that begin in a range of time.
@@ -46,11 +45,46 @@ impl Report {
         total
     }
 
+    /// Returns the time within which a fraction of the calls succeeded that began in a range of time and did succeed: 0.5 for the
+    /// median, 0.99 for the 99th percentile. Zero if none has. It is at most 2 % away from the exact one, and no longer than the
+    /// longest time.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use tower_keep::{Throttle, testing::simulator::{Arrivals, Peer, Simulator}};
+    ///
+    /// // One call of 25 takes ten times as long as the others.
+    /// let peer = Peer::new(100, Duration::from_millis(50)).spread(0.0).slow(0.04, 10.0);
+    /// let minute = Duration::from_secs(60);
+    /// let report = Simulator::new(peer, Arrivals::open(100.0)).run(minute, |_| None::<Throttle>)?;
+    /// let percentile = |fraction| report.percentile(Duration::ZERO..minute, fraction).as_secs_f64();
+    /// assert!((percentile(0.5) / 0.05 - 1.0).abs() < 0.02);
+    /// assert!((percentile(0.99) / 0.5 - 1.0).abs() < 0.02);
+    /// # Ok::<_, tower_keep::ConfigError>(())
+    /// ```
+    pub fn percentile(&self, range: Range<Duration>, fraction: f64) -> Duration {
+        let mut all = CallTimes::default();
+        let indices = self.indices(range.clone());
+        let times = self.times.get(indices).unwrap_or_default();
+        times.iter().for_each(|times| all.add(times));
+        all.percentile(fraction).min(self.total(range).max_time)
+    }
+
+    /// Returns the indices of the slices that begin in a range of time.
+    fn indices(&self, range: Range<Duration>) -> Range<usize> {
+        let index = |at| self.slices.partition_point(|slice| slice.start < at);
+        index(range.start)..index(range.end)
+    }
+
     pub(super) fn slice_mut(&mut self, at: Duration) -> &mut Slice {
+        let index = self.index_of(at);
+        &mut self.slices[index]
+    }
+
+    fn index_of(&self, at: Duration) -> usize {
         let index = (at.as_nanos() / self.slice.as_nanos()) as usize;
-        let last = self.slices.len() - 1;
         // Retries may begin after the end.
-        &mut self.slices[index.min(last)]
+        index.min(self.slices.len() - 1)
     }
 
     /// Counts the end of an attempt that began at this time.
@@ -60,14 +94,17 @@ impl Report {
             Outcome::Rejected => slice.rejected += 1,
             Outcome::Overload => slice.overloaded += 1,
             Outcome::TimedOut => slice.timed_out += 1,
-            Outcome::Success => {}
+            // One that is cancelled has lost against another attempt of its call.
+            Outcome::Success | Outcome::Cancelled => {}
             _ => slice.failed += 1,
         }
     }
 
     /// Counts the success of a call that began at this time.
     pub(super) fn count_success(&mut self, began: Duration, time: Duration) {
-        let slice = self.slice_mut(began);
+        let index = self.index_of(began);
+        self.times[index].record(time);
+        let slice = &mut self.slices[index];
         slice.succeeded += 1;
         slice.total_time += time;
         slice.max_time = slice.max_time.max(time);

@@ -3,15 +3,16 @@ use std::time::Duration;
 use super::{
     Arrivals, Report, Simulator,
     arrivals::Kind,
-    call_table::{AttemptKey, CallTable, SimulatedCall},
+    call_table::{AttemptKey, CallKey, CallTable, SimulatedAttempt, SimulatedCall},
     events::{Event, Events, Source},
     server::{Offered, Server},
     simulator::{Client, Step},
     virtual_clock::VirtualClock,
 };
 use crate::{
-    call::{CallClock, CallEnd, Cause, Outcome},
+    call::{CallClock, CallEnd, Cause, Outcome, drop_losers},
     guard::Admit,
+    hedge::{AfterAttempt, DrivenHedge},
     retry::DrivenCall,
 };
 
@@ -69,6 +70,7 @@ impl<'a, G: Admit<()>> Run<'a, G> {
                 Event::Served(key) => self.on_served(key),
                 Event::Elapsed(key) => self.end_attempt(key, Outcome::TimedOut),
                 Event::Retry(key) => self.on_retry(key),
+                Event::Hedge(key) => self.on_hedge(key),
                 Event::Step(index) => self.on_step(index),
                 Event::SliceEnd => self.on_slice_end(gauge),
             }
@@ -154,49 +156,102 @@ impl<'a, G: Admit<()>> Run<'a, G> {
         let mut call = SimulatedCall::new(client, source, now);
         call.retry = self.clients[client].retry.as_ref().map(DrivenCall::begin);
         let key = self.calls.insert(call);
-        self.start_attempt(key);
+        self.begin_round(key);
     }
 
-    fn on_retry(&mut self, key: AttemptKey) {
+    fn on_retry(&mut self, key: CallKey) {
         if let Some(call) = self.calls.get_mut(key)
             && let (Some(driven), Some(retry)) = (&mut call.retry, &self.clients[call.client].retry)
         {
             driven.begin_next(retry);
-            self.start_attempt(key);
+            self.begin_round(key);
         }
     }
 
+    fn on_hedge(&mut self, key: CallKey) {
+        let call = self.calls.get_mut(key);
+        let hedge = call.and_then(|call| call.hedge.as_mut());
+        if let Some(number) = hedge.and_then(DrivenHedge::start_due) {
+            self.start_attempt(AttemptKey { call: key, number });
+        }
+    }
+
+    /// Begins the first attempt, or a retry, beside which hedges may be sent.
+    fn begin_round(&mut self, key: CallKey) {
+        if let Some(call) = self.calls.get_mut(key) {
+            let hedge = self.clients[call.client].hedge.as_ref();
+            call.hedge = hedge.map(DrivenHedge::begin);
+        }
+        let first = AttemptKey {
+            call: key,
+            number: 1,
+        };
+        self.start_attempt(first);
+    }
+
     fn start_attempt(&mut self, key: AttemptKey) {
-        let now = self.clock.elapsed();
-        let Some(call) = self.calls.get_mut(key) else {
+        self.plan_hedge(key.call);
+        let began = self.now();
+        let Some(call) = self.calls.get_mut(key.call) else {
             return;
         };
-        call.attempt_began = now;
-        let clock = CallClock::at(self.clock.now());
-        let guard = &self.clients[call.client].guard;
-        if let Some(rejection) = guard.try_admit(&mut (), &clock, &mut call.permit) {
+        let (guard, clock) = (
+            &self.clients[call.client].guard,
+            CallClock::at(self.clock.now()),
+        );
+        let mut permit = None;
+        let rejection = guard.try_admit(&mut (), &clock, &mut permit);
+        if let Some(rejection) = &rejection
+            && let Some(permit) = permit.take()
+        {
             // Guards before the one that rejects hold permits.
-            if let Some(permit) = call.permit.take() {
-                let end = CallEnd::new(Outcome::Rejected, &clock).with_admitted_at(clock.now());
-                guard.on_end(permit, &end.with_cause(Cause::Rejection(&rejection)));
-            }
-            self.end_attempt(key, Outcome::Rejected);
-            return;
+            let end = CallEnd::new(Outcome::Rejected, &clock).with_admitted_at(clock.now());
+            guard.on_end(permit, &end.with_cause(Cause::Rejection(rejection)));
         }
-        self.report.slice_mut(now).attempts += 1;
+        call.attempts.push(SimulatedAttempt {
+            number: key.number,
+            began,
+            permit,
+        });
+        match rejection {
+            Some(_) => self.end_attempt(key, Outcome::Rejected),
+            None => self.send(key),
+        }
+    }
+
+    /// Adds the time at which a hedge is due beside the attempt that begins, if one is.
+    fn plan_hedge(&mut self, key: CallKey) {
+        let call = self.calls.get_mut(key);
+        let hedge = call.and_then(|call| call.hedge.as_mut());
+        if let Some(at) = hedge.and_then(DrivenHedge::due_at) {
+            let wait = at.saturating_duration_since(self.clock.now());
+            self.add_timer(wait, Event::Hedge(key));
+        }
+    }
+    /// Sends an attempt that the guards have admitted to the peer.
+    fn send(&mut self, key: AttemptKey) {
+        let slice = self.report.slice_mut(self.clock.elapsed());
+        slice.attempts += 1;
+        slice.hedges += u64::from(key.number > 1);
         if let Some(limit) = self.simulator.time_limit {
-            self.events.add(now + limit, Event::Elapsed(key));
-            let calls = &self.calls;
-            self.events.prune(|event| match event {
-                Event::Elapsed(key) => calls.has(key),
-                _ => true,
-            });
+            self.add_timer(limit, Event::Elapsed(key));
         }
         match self.server.offer(key) {
             Offered::Started => self.serve(key),
             Offered::Queued => {}
             Offered::Full => self.end_attempt(key, Outcome::Overload),
         }
+    }
+
+    /// Adds an event that comes to nothing if what it is about has ended by then.
+    fn add_timer(&mut self, wait: Duration, event: Event) {
+        self.events.add(self.now().saturating_add(wait), event);
+        let calls = &self.calls;
+        self.events.prune(|event| match event {
+            Event::Elapsed(key) => calls.has_attempt(key),
+            Event::Hedge(key) => calls.has(key),
+            _ => true,
+        });
     }
 
     /// Has a worker work for an attempt, be it for nobody any more.
@@ -220,32 +275,58 @@ impl<'a, G: Admit<()>> Run<'a, G> {
 
     /// Ends an attempt, unless it has ended before, and its call if there is no other attempt.
     fn end_attempt(&mut self, key: AttemptKey, outcome: Outcome) {
+        let Some(attempt) = self.calls.remove_attempt(key) else {
+            return;
+        };
+        self.report.count_attempt_end(attempt.began, outcome);
+        let Some(call) = self.calls.get_mut(key.call) else {
+            return;
+        };
+        // Guards first: they stand inside of hedges and retries.
+        let (client, now) = (&self.clients[call.client], &self.clock);
+        end_permit(&client.guard, attempt, outcome, now);
+        let next = match &mut call.hedge {
+            Some(hedge) => hedge.on_attempt_end(key.number, outcome),
+            None => AfterAttempt::End(outcome),
+        };
+        match next {
+            AfterAttempt::Wait => {}
+            AfterAttempt::Start(number) => self.start_attempt(AttemptKey { number, ..key }),
+            AfterAttempt::End(outcome) => {
+                if key.number > 1 && outcome == Outcome::Success {
+                    self.report.slice_mut(call.began).hedges_won += 1;
+                }
+                self.end_round(key.call, outcome);
+            }
+        }
+    }
+
+    /// Ends a round, with the attempts that have lost in it, and its call if there is no retry.
+    fn end_round(&mut self, key: CallKey, outcome: Outcome) {
         let Some(call) = self.calls.get_mut(key) else {
             return;
         };
         let client = &self.clients[call.client];
-        self.report.count_attempt_end(call.attempt_began, outcome);
-        // Guards first: they stand inside of the retries.
-        if let Some(permit) = call.permit.take() {
-            let clock = CallClock::at(self.clock.now());
-            let lasted = self.clock.elapsed() - call.attempt_began;
-            let end = CallEnd::new(outcome, &clock).with_admitted_at(clock.now() - lasted);
-            client.guard.on_end(permit, &end);
-        }
+        drop_losers(|| {
+            for loser in call.attempts.drain(..) {
+                end_permit(&client.guard, loser, Outcome::Cancelled, &self.clock);
+            }
+        });
+        call.hedge = None;
         let wait = match (&mut call.retry, &client.retry) {
             (Some(driven), Some(retry)) => driven.on_attempt_end(retry, outcome),
             _ => None,
         };
         match wait {
             Some(wait) => {
-                let next = self.calls.next_attempt(key);
+                let next = self.calls.next_round(key);
                 self.events.add(self.now() + wait, Event::Retry(next));
             }
             None => self.end_call(key, outcome),
         }
     }
 
-    fn end_call(&mut self, key: AttemptKey, outcome: Outcome) {
+    fn end_call(&mut self, key: CallKey, outcome: Outcome) {
         let Some(call) = self.calls.remove(key) else {
             return;
         };
@@ -257,5 +338,20 @@ impl<'a, G: Admit<()>> Run<'a, G> {
         if call.source.user.is_some() && call.source.generation == self.generation {
             self.add_arrival(call.source);
         }
+    }
+}
+
+/// Tells the guards of the end of an attempt, if they hold a permit for it.
+fn end_permit<G: Admit<()>>(
+    guard: &G,
+    attempt: SimulatedAttempt<G::Permit>,
+    outcome: Outcome,
+    clock: &VirtualClock,
+) {
+    if let Some(permit) = attempt.permit {
+        let lasted = clock.elapsed() - attempt.began;
+        let now = CallClock::at(clock.now());
+        let end = CallEnd::new(outcome, &now).with_admitted_at(now.now() - lasted);
+        guard.on_end(permit, &end);
     }
 }

@@ -96,7 +96,8 @@ mod tests {
                 generation: 0,
                 user: None,
             };
-            table.insert(SimulatedCall::new(0, source, Duration::ZERO))
+            let call = table.insert(SimulatedCall::new(0, source, Duration::ZERO));
+            AttemptKey { call, number: 1 }
         })
     }
 

@@ -4,6 +4,7 @@ use super::{Arrivals, Peer, Report, run::Run, virtual_clock::VirtualClock};
 use crate::{
     call::ConfigError,
     guard::{Admit, Guard},
+    hedge::{Hedge, HedgeSettings},
     retry::{Retry, RetrySettings},
     util::mix::stream,
 };
@@ -32,6 +33,7 @@ pub struct Simulator {
     pub(super) seed: u64,
     clients: u32,
     retry: Option<RetrySettings>,
+    hedge: Option<HedgeSettings>,
 }
 
 /// A change at some time of a simulation.
@@ -41,15 +43,16 @@ pub(super) enum Step {
     Arrivals(Arrivals),
 }
 
-/// A client: a process with guards and retries of its own.
+/// A client: a process with guards, retries and hedges of its own.
 #[derive(Debug)]
 pub(super) struct Client<G> {
     pub(super) guard: G,
     pub(super) retry: Option<Retry>,
+    pub(super) hedge: Option<Hedge>,
 }
 
 impl Simulator {
-    /// Creates a simulator of one client, which does not retry.
+    /// Creates a simulator of one client, which neither retries nor hedges.
     pub fn new(peer: Peer, arrivals: Arrivals) -> Self {
         Simulator {
             peer,
@@ -60,6 +63,7 @@ impl Simulator {
             seed: 0,
             clients: 1,
             retry: None,
+            hedge: None,
         }
     }
 
@@ -69,8 +73,8 @@ impl Simulator {
         self
     }
 
-    /// Sets the number of clients, among which the calls are divided. Each has guards, retries and a budget of its own, as processes
-    /// have. Must be 1 to 10,000. Default: 1.
+    /// Sets the number of clients, among which the calls are divided. Each has guards, retries, hedges and a budget of its own, as
+    /// processes have. Must be 1 to 10,000. Default: 1.
     pub fn clients(mut self, clients: u32) -> Self {
         self.clients = clients;
         self
@@ -86,6 +90,31 @@ impl Simulator {
     /// Sets the retries of each client, outside of the guards. Default: none.
     pub fn retry(mut self, settings: RetrySettings) -> Self {
         self.retry = Some(settings);
+        self
+    }
+
+    /// Sets the hedges of each client, inside of the retries and outside of the guards. With retries, both share the budget of these
+    /// unless the settings of the hedges have another one. Default: none.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use tower_keep::{CircuitBreaker, hedge::HedgeSettings};
+    /// use tower_keep::testing::simulator::{Arrivals, Peer, Simulator};
+    ///
+    /// // One call of 25 takes ten times as long as the others.
+    /// let peer = Peer::new(100, Duration::from_millis(50)).slow(0.04, 10.0);
+    /// let simulator = Simulator::new(peer, Arrivals::open(100.0));
+    /// let minutes = Duration::from_secs(60)..Duration::from_secs(180);
+    ///
+    /// let without = simulator.run(minutes.end, |_| None::<CircuitBreaker>)?;
+    /// let hedged = simulator.hedge(HedgeSettings::default());
+    /// let hedged = hedged.run(minutes.end, |_| None::<CircuitBreaker>)?;
+    /// assert!(hedged.percentile(minutes.clone(), 0.99) * 2 < without.percentile(minutes.clone(), 0.99));
+    /// assert!(hedged.total(minutes).attempts_per_call() < 1.06);
+    /// # Ok::<_, tower_keep::ConfigError>(())
+    /// ```
+    pub fn hedge(mut self, settings: HedgeSettings) -> Self {
+        self.hedge = Some(settings);
         self
     }
 
@@ -201,9 +230,15 @@ impl Simulator {
                 let retry = Retry::builder("simulated").settings(settings);
                 retry.seed(seed(1)).build()
             });
+            let retry = retry.transpose()?;
+            let hedge = self.hedge.as_ref().map(|settings| {
+                let hedge = Hedge::builder("simulated").settings(settings);
+                hedge.or_retry_budget(retry.as_ref()).build()
+            });
             Ok(Client {
                 guard: guard(seed(0)),
-                retry: retry.transpose()?,
+                retry,
+                hedge: hedge.transpose()?,
             })
         });
         clients.collect()

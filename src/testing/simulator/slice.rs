@@ -15,6 +15,10 @@ pub struct Slice {
     pub succeeded: u64,
     /// The attempts that the guards admitted: what the peer got.
     pub attempts: u64,
+    /// The attempts among these that were hedges, sent beside another one or after it had failed.
+    pub hedges: u64,
+    /// The calls among those that succeeded whose result is that of a hedge.
+    pub hedges_won: u64,
     /// The attempts that the guards rejected.
     pub rejected: u64,
     /// The attempts that the peer rejected, since its queue was full.
@@ -57,6 +61,8 @@ impl Slice {
         self.calls += later.calls;
         self.succeeded += later.succeeded;
         self.attempts += later.attempts;
+        self.hedges += later.hedges;
+        self.hedges_won += later.hedges_won;
         self.rejected += later.rejected;
         self.overloaded += later.overloaded;
         self.failed += later.failed;

@@ -8,3 +8,4 @@ mod contract;
 mod fits;
 mod script;
 mod simulator;
+mod simulator_hedges;
