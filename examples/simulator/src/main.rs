@@ -5,6 +5,7 @@ mod adaptive;
 mod breaker;
 mod budget;
 mod chart;
+mod hedge;
 mod throttle;
 
 use std::{env, error::Error, fs, path::PathBuf};
@@ -16,11 +17,12 @@ use chart::Chart;
 /// The name of a picture, and the simulations that make it.
 type Picture = (&'static str, fn() -> Result<Chart, ConfigError>);
 
-const PICTURES: [Picture; 4] = [
+const PICTURES: [Picture; 5] = [
     ("tuning-breaker", breaker::chart),
     ("tuning-budget", budget::chart),
     ("tuning-adaptive", adaptive::chart),
     ("tuning-throttle", throttle::chart),
+    ("tuning-hedge", hedge::chart),
 ];
 
 fn main() -> Result<(), Box<dyn Error>> {
