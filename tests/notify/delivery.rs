@@ -76,12 +76,13 @@ async fn redirect_is_not_followed() {
 #[tokio::test]
 async fn receiver_that_hangs_or_never_ends_costs_the_limit_at_most() {
     let receiver = Receiver::start([Answer::Hang, Answer::Endless]).await;
-    let webhook = eager(Webhook::new(&receiver.url())).attempt_limit(Duration::from_millis(300));
+    // Longer than the second attempt takes, on any machine.
+    let webhook = eager(Webhook::new(&receiver.url())).attempt_limit(Duration::from_secs(5));
     let bench = Bench::start(Ops::builder("orders").notify(webhook));
     bench.ops.notify(EventNotice::deployment_started("2"));
     // Of the body that never ends, the beginning is enough.
     let delivery = bench.delivery("webhook", "delivered").await;
-    assert_eq!(delivery["tries"][0]["error"], "no answer within 300ms");
+    assert_eq!(delivery["tries"][0]["error"], "no answer within 5s");
     assert_eq!(delivery["attempts"], 2);
 }
 

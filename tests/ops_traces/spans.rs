@@ -84,16 +84,15 @@ async fn spans_of_other_threads_are_in_the_trace_of_their_parent() {
 }
 
 /// A subscriber keeps a span open for as long as its children are.
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn span_that_outlives_its_parent_is_added_when_it_ends() {
     let kept = Kept::all();
-    let (parent_micros, late) = kept.run(|| {
-        let late = info_span!("request").in_scope(|| info_span!("background"));
-        (late.clone(), late)
-    });
-    drop(parent_micros);
+    let request = kept.run(|| info_span!("request"));
+    tokio::time::advance(std::time::Duration::from_millis(1)).await;
+    let late = kept.run(|| request.in_scope(|| info_span!("background")));
+    drop(request);
     assert!(kept.list("").await.is_empty(), "its parent is open with it");
-    std::thread::sleep(std::time::Duration::from_millis(5));
+    tokio::time::advance(std::time::Duration::from_millis(5)).await;
     kept.run(|| {
         late.in_scope(|| info!("at last"));
         drop(late);
