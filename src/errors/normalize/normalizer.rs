@@ -35,6 +35,9 @@ pub(super) struct Normalizer<'a> {
     unclosed: [bool; QUOTE_COUNT],
     /// The end of the authority of the URL that is being read.
     authority_end: Option<usize>,
+    /// The last part that was read as what it is because of what follows it: its offset in the output, and how long an output is
+    /// that has what follows.
+    relying: Option<(usize, usize)>,
 }
 
 impl<'a> Normalizer<'a> {
@@ -48,6 +51,7 @@ impl<'a> Normalizer<'a> {
             no_email_before: 0,
             unclosed: [false; QUOTE_COUNT],
             authority_end: None,
+            relying: None,
         }
     }
 
@@ -62,15 +66,31 @@ impl<'a> Normalizer<'a> {
                 self.is_truncated = true;
                 break;
             }
+            let begin = self.output.len();
             self.output.extend(parts);
             self.pos = token.end;
+            if token.relies_on > 0 {
+                self.relying = Some((begin, self.output.len() + token.relies_on));
+            }
         }
-        // A trailing space would be removed by a second pass.
-        self.output.truncate(self.output.trim_end().len());
+        self.trim_end();
         if self.is_truncated {
+            // A second pass would see the ellipsis in place of what followed.
+            if let Some((begin, _)) = self
+                .relying
+                .filter(|(_, needed)| self.output.len() < *needed)
+            {
+                self.output.truncate(begin);
+                self.trim_end();
+            }
             self.output.push(ELLIPSIS);
         }
         self.output
+    }
+
+    /// Removes a trailing space, which a second pass would remove.
+    fn trim_end(&mut self) {
+        self.output.truncate(self.output.trim_end().len());
     }
 
     /// Reads the next part of the message.
@@ -136,7 +156,11 @@ impl<'a> Normalizer<'a> {
         }
         // Before numbers, which would replace it.
         if patterns::is_http_status(text, at, self.is_truncated) && self.follows_status() {
-            return Token::verbatim(end, word);
+            let relies_on = 1;
+            return Token {
+                relies_on,
+                ..Token::verbatim(end, word)
+            };
         }
         self.number(at)
             .unwrap_or_else(|| Token::verbatim(end, word))
@@ -150,6 +174,7 @@ impl<'a> Normalizer<'a> {
             placeholder: "<num>",
             verbatim: &self.input[digits..end],
             closing: "",
+            relies_on: 0,
         })
     }
 
@@ -308,16 +333,19 @@ impl<'a> Normalizer<'a> {
     /// Keeps quoted text that identifies the fault, in double quotes so that a second pass keeps it as well. Replaces any
     /// other, and all after an unclosed double quote.
     fn quoted_token(&self, quoted: &'a str, end: usize) -> Token<'a> {
-        match !self.unclosed[DOUBLE_QUOTE]
-            && identifies_fault(&self.output, quoted, &self.input[end..])
-        {
-            true => Token {
+        let kept = match self.unclosed[DOUBLE_QUOTE] {
+            true => None,
+            false => identifies_fault(&self.output, quoted, &self.input[end..]),
+        };
+        match kept {
+            Some(relies_on) => Token {
                 end,
                 placeholder: "\"",
                 verbatim: quoted,
                 closing: "\"",
+                relies_on,
             },
-            false => Token::replace(end, "<str>"),
+            None => Token::replace(end, "<str>"),
         }
     }
 

@@ -46,11 +46,14 @@ const MAX_IDENTIFIER: usize = 64;
 const IDENTIFIER_PREFIXES: [&str; 5] =
     ["constraint", "relation", "column", "table", "missing field"];
 
-/// Returns whether a quoted text identifies the fault, by the text before and after it.
+/// The text between tonic's description of a gRPC code and the message of the status.
+const AFTER_CODE: &str = ", message:";
+
+/// Returns whether a quoted text identifies the fault, by the text before and after it: if so, the bytes after it that say so.
 ///
 /// Text that may be data is never kept: names with digits (tenants, keys, dates), and words other than tonic's description
 /// of a gRPC code.
-pub(super) fn identifies_fault(before: &str, quoted: &str, after: &str) -> bool {
+pub(super) fn identifies_fault(before: &str, quoted: &str, after: &str) -> Option<usize> {
     let named = before.strip_suffix(' ').is_some_and(|before| {
         IDENTIFIER_PREFIXES
             .iter()
@@ -59,10 +62,15 @@ pub(super) fn identifies_fault(before: &str, quoted: &str, after: &str) -> bool 
     let code = before
         .strip_suffix(": ")
         .is_some_and(|before| ends_with_word(before, "code"))
-        && after.starts_with(", message: ");
+        && after.starts_with(AFTER_CODE);
     // Short in either case: longer text is rather data.
-    quoted.len() <= MAX_IDENTIFIER
-        && (named && is_identifier(quoted) || code && is_plain_words(quoted))
+    if quoted.len() > MAX_IDENTIFIER {
+        None
+    } else if named && is_identifier(quoted) {
+        Some(0)
+    } else {
+        (code && is_plain_words(quoted)).then_some(AFTER_CODE.len())
+    }
 }
 
 /// Returns whether a text ends with the given words, ignoring ASCII case.

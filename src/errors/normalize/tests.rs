@@ -301,6 +301,20 @@ fn normalize_replaces_whitespace_and_control_characters_by_one_space() {
     assert_each_normalizes(&[("  a\r\n\tb \u{1b}[31mc\u{0} ", "a b [31mc")]);
 }
 
+/// A status and a code are what they are because of what stands behind them, and were read otherwise once that was cut off.
+#[test]
+fn normalize_reads_the_same_where_what_follows_was_cut_off() {
+    for rest in ["status 404“ab", "code: 'not there', message: 'x'"] {
+        for length in 0..60 {
+            let before = "ab ".repeat(150) + &"x".repeat(length);
+            let once = normalize_message(&format!("{before} {rest}"));
+            assert_eq!(normalize_message(&once), once);
+        }
+    }
+    let once = normalize_message("code: 'not there', message: ");
+    assert_eq!(normalize_message(&once), once);
+}
+
 #[test]
 fn normalize_truncates_at_same_place_whatever_the_numbers() {
     let message = |n: u64| format!("row {n}: {}", "no such thing ".repeat(100));

@@ -4,6 +4,8 @@ pub(super) struct Token<'a> {
     pub(super) placeholder: &'static str,
     pub(super) verbatim: &'a str,
     pub(super) closing: &'static str,
+    /// The bytes after it without which it would have been read otherwise.
+    pub(super) relies_on: usize,
 }
 
 impl<'a> Token<'a> {
@@ -13,6 +15,7 @@ impl<'a> Token<'a> {
             placeholder: "",
             verbatim: kept,
             closing: "",
+            relies_on: 0,
         }
     }
 
@@ -22,6 +25,7 @@ impl<'a> Token<'a> {
             placeholder,
             verbatim: "",
             closing: "",
+            relies_on: 0,
         }
     }
 }
