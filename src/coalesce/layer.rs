@@ -68,8 +68,8 @@ impl CoalesceLayer<Server, WholeHead> {
     /// Wraps an HTTP server, such as an axum router: `GET` and `HEAD` requests with the same head are handled once. The error type is
     /// unchanged; unless it is `Infallible`, it must be `Clone`.
     ///
-    /// What other layers have left in the extensions of a request is no part of the key. Where the response depends on it, such as on
-    /// the address of the peer, use [`keyed_by`](Self::keyed_by).
+    /// The key ignores what other layers have left in the extensions of a request. Use [`keyed_by`](Self::keyed_by) if the response
+    /// depends on it, such as on the address of the peer.
     ///
     /// ```
     /// use tower_keep::coalesce::{Coalesce, CoalesceLayer};
