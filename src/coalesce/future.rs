@@ -10,13 +10,15 @@ use pin_project_lite::pin_project;
 use tower_service::Service;
 
 use super::{
+    caller_deadline::CallerDeadline,
     flight::{Landed, Received},
     seat::Seat,
     share::{CoalescedResult, Share},
     wrap_body::WrapCoalesced,
 };
 use crate::{
-    call::Rejection,
+    call::{Rejection, drop_on_timeout},
+    context::WithoutDeadline,
     guard::Oneshot,
     protocol::{LocalFailure, Respond},
     util::poll::POLLED_AFTER_COMPLETION,
@@ -25,8 +27,10 @@ use crate::{
 /// A caller's part in a call of this service.
 type ServiceSeat<S, Req, P, K> = Seat<
     K,
-    <P as Share<<S as Service<Req>>::Response, <S as Service<Req>>::Error>>::Collect<
-        <S as Service<Req>>::Future,
+    WithoutDeadline<
+        <P as Share<<S as Service<Req>>::Response, <S as Service<Req>>::Error>>::Collect<
+            <S as Service<Req>>::Future,
+        >,
     >,
     <P as Share<<S as Service<Req>>::Response, <S as Service<Req>>::Error>>::Shared,
     <P as Share<<S as Service<Req>>::Response, <S as Service<Req>>::Error>>::Own,
@@ -47,16 +51,22 @@ pin_project! {
 }
 
 /// The service and the request of a call that waits, should it have to make the call for itself.
-struct Spare<S, Req> {
+pub(super) struct Spare<S, Req> {
     inner: S,
     request: Req,
+}
+
+impl<S, Req> Spare<S, Req> {
+    pub(super) fn new(inner: S, request: Req) -> Self {
+        Spare { inner, request }
+    }
 }
 
 pin_project! {
     #[project = StateProj]
     enum State<F, L, W, O> {
         Alone { #[pin] future: F },
-        Sharing { seat: L, spare: Option<Box<W>> },
+        Sharing { seat: L, deadline: CallerDeadline, spare: Option<Box<W>> },
         CallingAgain { call: Pin<Box<O>> },
         Rejected { rejection: Option<Rejection> },
         Done,
@@ -75,22 +85,35 @@ where
         }
     }
 
-    pub(super) fn leading(call: P::Call, seat: ServiceSeat<S, Req, P, K>) -> Self {
-        CoalesceFuture {
-            state: State::Sharing { seat, spare: None },
-            call,
-        }
+    pub(super) fn leading(
+        call: P::Call,
+        seat: ServiceSeat<S, Req, P, K>,
+        deadline: CallerDeadline,
+    ) -> Self {
+        CoalesceFuture::sharing(call, seat, deadline, None)
     }
 
     pub(super) fn waiting(
         call: P::Call,
         seat: ServiceSeat<S, Req, P, K>,
-        inner: S,
-        request: Req,
+        deadline: CallerDeadline,
+        spare: Spare<S, Req>,
     ) -> Self {
-        let spare = Some(Box::new(Spare { inner, request }));
+        CoalesceFuture::sharing(call, seat, deadline, Some(Box::new(spare)))
+    }
+
+    fn sharing(
+        call: P::Call,
+        seat: ServiceSeat<S, Req, P, K>,
+        deadline: CallerDeadline,
+        spare: Option<Box<Spare<S, Req>>>,
+    ) -> Self {
         CoalesceFuture {
-            state: State::Sharing { seat, spare },
+            state: State::Sharing {
+                seat,
+                deadline,
+                spare,
+            },
             call,
         }
     }
@@ -127,16 +150,28 @@ where
         loop {
             let result = match this.state.as_mut().project() {
                 StateProj::Alone { future } => P::from_service(ready!(future.poll(cx))),
-                StateProj::Sharing { seat, spare } => match ready!(seat.poll(cx)) {
-                    Landed::Own(own) => P::from_own(own),
-                    Landed::Shared(Received::Shared(shared)) => {
+                StateProj::Sharing {
+                    seat,
+                    deadline,
+                    spare,
+                } => match seat.poll(cx) {
+                    Poll::Pending => {
+                        ready!(deadline.poll(cx));
+                        let elapsed = seat.record_elapsed();
+                        // The last caller drops the call, which learns why. Otherwise it goes on in another caller.
+                        let elapsed = drop_on_timeout(elapsed, || this.state.set(State::Done));
+                        let why = LocalFailure::TimedOut(elapsed);
+                        respond_locally::<P, S::Response, S::Error>(this.call, why)
+                    }
+                    Poll::Ready(Landed::Own(own)) => P::from_own(own),
+                    Poll::Ready(Landed::Shared(Received::Shared(shared))) => {
                         P::from_shared(Arc::unwrap_or_clone(shared))
                     }
-                    Landed::Shared(Received::Panicked(message)) => {
+                    Poll::Ready(Landed::Shared(Received::Panicked(message))) => {
                         let why = LocalFailure::Panicked(&message);
                         respond_locally::<P, S::Response, S::Error>(this.call, why)
                     }
-                    Landed::Shared(Received::Unshared) => {
+                    Poll::Ready(Landed::Shared(Received::Unshared)) => {
                         seat.count_alone();
                         // Only one that waits gets this; the one that drove the call has its result.
                         let spare = *spare.take().expect(POLLED_AFTER_COMPLETION);

@@ -94,7 +94,13 @@ impl Coalesce {
     /// # Errors
     ///
     /// [`CallError::Failed`](crate::CallError::Failed) with the error, or with the message of a panic, which goes on in one caller;
-    /// [`CallError::Rejected`](crate::CallError::Rejected) if too many callers wait.
+    /// [`CallError::Rejected`](crate::CallError::Rejected) if too many callers wait, or if the
+    /// [deadline](crate::context::deadline) of the caller has passed. A caller whose deadline passes while it waits gets an
+    /// [`Elapsed`](crate::call::Elapsed) as the error; the future goes on for the others.
+    ///
+    /// # Panics
+    ///
+    /// If a caller with a deadline has to wait outside of a tokio runtime that has a timer.
     ///
     /// ```
     /// use std::io;

@@ -31,6 +31,7 @@ impl Inspect for CoalesceShared {
         stats.count("alone", now.alone);
         stats.count("handed_over", now.handed_over);
         stats.count("rejected", now.rejected);
+        stats.count("timed_out", now.timed_out);
     }
 
     fn actions(&self) -> &'static [GuardAction] {

@@ -14,6 +14,8 @@ pub(super) struct LayerConfig<P, K> {
     pub(super) coalesce: Coalesce,
     pub(super) protocol: P,
     pub(super) keys: K,
+    /// The header with the time that the caller waits, where that is not gRPC's.
+    pub(super) timeout_header: Option<HeaderName>,
 }
 
 /// A layer under which identical calls in flight are one call: see the [module](super).
@@ -29,13 +31,17 @@ pub struct CoalesceLayer<P, K> {
 
 impl<P, K> CoalesceLayer<P, K> {
     fn new(coalesce: Coalesce, protocol: P, keys: K) -> Self {
-        CoalesceLayer {
-            config: Arc::new(LayerConfig {
-                coalesce,
-                protocol,
-                keys,
-            }),
-        }
+        CoalesceLayer::from_config(LayerConfig {
+            coalesce,
+            protocol,
+            keys,
+            timeout_header: None,
+        })
+    }
+
+    fn from_config(config: LayerConfig<P, K>) -> Self {
+        let config = Arc::new(config);
+        CoalesceLayer { config }
     }
 
     /// Returns the handle.
@@ -137,14 +143,9 @@ impl<K> CoalesceLayer<HttpProtocol<K>, WholeHead> {
     /// ```
     #[must_use]
     pub fn ignore_headers(self, names: impl IntoIterator<Item = HeaderName>) -> Self {
-        let LayerConfig {
-            coalesce,
-            protocol,
-            keys,
-        } = &*self.config;
-        let mut keys = keys.clone();
+        let mut keys = self.config.keys.clone();
         keys.ignored.extend(names);
-        CoalesceLayer::new(coalesce.clone(), protocol.clone(), keys)
+        self.with_keys(keys)
     }
 }
 
@@ -168,12 +169,51 @@ impl<K, S> CoalesceLayer<HttpProtocol<K>, S> {
         F: Fn(&Request<B>) -> Option<Key>,
         Key: Hash + Eq + Send + Sync + 'static,
     {
-        let config = &self.config;
-        CoalesceLayer::new(
-            config.coalesce.clone(),
-            config.protocol.clone(),
-            KeyFn::new(key),
-        )
+        self.with_keys(KeyFn::new(key))
+    }
+
+    /// Sets the header that says how long the caller waits, where that is not `grpc-timeout`. It is removed from the request of a
+    /// shared call, since others may wait longer. Default: none, since no such header is standard.
+    ///
+    /// Needed only where an outer layer or the application writes the header: a [time limit](crate::timeout) inside of this layer
+    /// knows no deadline to send. The default key contains the header unless [`ignore_headers`](Self::ignore_headers) names it.
+    ///
+    /// ```
+    /// use http::HeaderName;
+    /// use tower_keep::coalesce::{Coalesce, CoalesceLayer};
+    ///
+    /// const TIME_LEFT: HeaderName = HeaderName::from_static("x-envoy-expected-rq-timeout-ms");
+    ///
+    /// let layer = CoalesceLayer::client(Coalesce::new("prices")).ignore_headers([TIME_LEFT]).timeout_header(TIME_LEFT);
+    /// # let _ = layer;
+    /// ```
+    #[must_use]
+    pub fn timeout_header(self, header: HeaderName) -> Self
+    where
+        S: Clone,
+    {
+        let keys = self.config.keys.clone();
+        let timeout_header = Some(header);
+        CoalesceLayer::from_config(LayerConfig {
+            timeout_header,
+            ..self.config.with_keys(keys)
+        })
+    }
+
+    /// Returns a copy with other keys: services that were made before keep theirs.
+    fn with_keys<Other>(&self, keys: Other) -> CoalesceLayer<HttpProtocol<K>, Other> {
+        CoalesceLayer::from_config(self.config.with_keys(keys))
+    }
+}
+
+impl<P: Clone, K> LayerConfig<P, K> {
+    fn with_keys<Other>(&self, keys: Other) -> LayerConfig<P, Other> {
+        LayerConfig {
+            coalesce: self.coalesce.clone(),
+            protocol: self.protocol.clone(),
+            keys,
+            timeout_header: self.timeout_header.clone(),
+        }
     }
 }
 

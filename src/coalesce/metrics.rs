@@ -15,15 +15,17 @@ pub(super) enum CoalesceEvent {
     Alone,
     HandedOver,
     Rejected,
+    TimedOut,
 }
 
 impl CoalesceEvent {
-    const ALL: [CoalesceEvent; 5] = [
+    const ALL: [CoalesceEvent; 6] = [
         CoalesceEvent::Led,
         CoalesceEvent::Joined,
         CoalesceEvent::Alone,
         CoalesceEvent::HandedOver,
         CoalesceEvent::Rejected,
+        CoalesceEvent::TimedOut,
     ];
 
     /// Returns the label value.
@@ -34,6 +36,7 @@ impl CoalesceEvent {
             CoalesceEvent::Alone => "alone",
             CoalesceEvent::HandedOver => "handed_over",
             CoalesceEvent::Rejected => "rejected",
+            CoalesceEvent::TimedOut => "timed_out",
         }
     }
 }
@@ -79,7 +82,7 @@ fn make_counters(name: &Label) -> [Counter; CoalesceEvent::ALL.len()] {
     metrics::describe_counter!(
         CALLS,
         Unit::Count,
-        "Calls that were made for others too, joined one in flight, were made alone, went on in another caller, or were rejected."
+        "Calls that were made for others too, joined one in flight, were made alone, went on in another caller, were rejected, or stopped waiting."
     );
     // In the order of the events, since they are the indices.
     CoalesceEvent::ALL.map(|event| {

@@ -20,11 +20,16 @@
 //! | panics | the panic goes on in the caller that drove it; the others get 500 or `INTERNAL` on servers, the message as an error on clients. They do not call in their turn, since the next call would most likely panic as well |
 //! | has a response that cannot be shared | the response, in one caller; the others make the call for themselves |
 //!
+//! | a caller | gets |
+//! |---|---|
+//! | whose deadline passes while it waits | an [`Elapsed`](crate::call::Elapsed): an error, or 504 or `DEADLINE_EXCEEDED` on servers and over gRPC. The call goes on for the others |
+//!
 //! | a call | is |
 //! |---|---|
 //! | without a key, or of a handle that is [disabled](Coalesce::disable) | made for itself, as without the layer |
 //! | that would be one in flight more than [`max_keys`](CoalesceBuilder::max_keys) | made for itself |
 //! | that would be one waiter more than [`max_waiters`](CoalesceBuilder::max_waiters) | rejected as [`Full`](crate::RejectionKind::Full): the peer is what the layer protects |
+//! | with a key, whose deadline has passed when it comes | rejected as [`DeadlineExceeded`](crate::RejectionKind::DeadlineExceeded) |
 //!
 //! # Which requests are identical
 //!
@@ -64,7 +69,7 @@
 //!
 //! | metric | labels |
 //! |---|---|
-//! | `tower_keep_coalesce_calls_total` | `coalesce`: its name; `result`: `led`, `joined`, `alone`, `handed_over`, `rejected` |
+//! | `tower_keep_coalesce_calls_total` | `coalesce`: its name; `result`: `led`, `joined`, `alone`, `handed_over`, `rejected`, `timed_out` |
 //!
 //! The [registry](crate::registry) has the kind `coalesce`, with the same counts and the number of shared calls in flight.
 //!
@@ -76,12 +81,31 @@
 //! # Cancellation
 //!
 //! A caller that is dropped leaves the others as they are. If it drove the call, the next one drives it on, where it stands: the peer
-//! is not called again. Nobody waits in a loop; a call that waits is woken for the result, or to drive. The last caller that is dropped
-//! drops the call. What surrounds the call, such as its deadline and its IDs, is that of the caller that led: where a layer
-//! inside of this one ends the call at the deadline of that caller, the others get its failure.
+//! is not called again. Nobody waits in a loop; a call that waits is woken for the result, or to drive. The last caller that is dropped,
+//! or whose deadline passes, drops the call. The [`Context`](crate::Context) of the call, with its IDs, is that of the caller that led.
 //!
 //! A caller that has begun to drive must go on to be polled or be dropped, as with a lock: one that is kept unpolled holds up the
 //! others.
+//!
+//! # Deadlines
+//!
+//! A shared call belongs to no caller, so it has no deadline of one. Each caller ends at its own
+//! [deadline](crate::context::deadline), the leader included, and the call ends with the last of them: it lasts as long as somebody
+//! waits for it. A caller that comes late so never fails for the haste of the one that led, and its own haste fails nobody else. Go's
+//! `singleflight` is commonly used in the same way, with `context.WithoutCancel` around the work and `DoChan` for each caller; proxies
+//! that collapse requests have timeouts of their own for the shared one as well.
+//!
+//! | inside of a shared call | |
+//! |---|---|
+//! | deadlines of the callers, and time limits around this layer | are unknown: to [`context::deadline`](crate::context::deadline), to time limits, to retries and hedges |
+//! | `grpc-timeout`, and the [header](CoalesceLayer::timeout_header) that is set for other requests | are removed, since the peer would end the call for all at the time of one. It learns from the connection that the last caller has gone |
+//! | [time limits](crate::timeout) | bound the call as always, and are sent to the peer by [option](crate::timeout::TimeoutLayer::send_limit) |
+//! | a [`RequestLimit`](crate::timeout::RequestLimit) | is that of the request that led. Make it a part of the key if requests have several |
+//!
+//! So put a time limit inside of this layer: without one, a call without deadlines may last forever. A call that is made for itself
+//! keeps its deadline; a response that is handed to one caller since it cannot be shared has the time limits of the shared call.
+//!
+//! Callers that have to wait until a deadline panic outside of a tokio runtime that has a timer.
 //!
 //! # Example
 //!
@@ -126,6 +150,8 @@
 mod body;
 mod body_buffer;
 mod builder;
+mod caller_deadline;
+mod common_request;
 mod flight;
 mod future;
 mod handle;

@@ -11,13 +11,15 @@ use pin_project_lite::pin_project;
 
 use super::{
     SharedError,
+    caller_deadline::CallerDeadline,
     flight::{Landed, Received},
     seat::Seat,
     shared::{CoalesceShared, Joined},
 };
 use crate::{
     breaker::CallError,
-    call::{BoxError, Rejection},
+    call::{BoxError, Rejection, drop_on_timeout},
+    context::WithoutDeadline,
     util::poll::POLLED_AFTER_COMPLETION,
 };
 
@@ -35,11 +37,14 @@ pin_project! {
     #[project = RunStateProj]
     enum RunState<K, F, T> {
         New { key: Option<K>, future: Option<F> },
-        Sharing { seat: Seat<K, SharedWork<F>, Result<T, SharedError>, Never> },
+        Sharing { seat: RunSeat<K, F, T>, deadline: CallerDeadline },
         Alone { #[pin] work: SharedWork<F> },
         Done,
     }
 }
+
+/// A caller's part in shared work.
+type RunSeat<K, F, T> = Seat<K, WithoutDeadline<SharedWork<F>>, Result<T, SharedError>, Never>;
 
 pin_project! {
     /// Work whose result can be shared.
@@ -92,17 +97,27 @@ where
             let landed = match this.state.as_mut().project() {
                 RunStateProj::New { key, future } => {
                     // Not when the future was made: one that is never polled is no call.
-                    let joined = this.shared.join(key.take());
+                    let deadline = CallerDeadline::of_current_work();
+                    let joined = this.shared.join(key.take(), &deadline);
                     let future = future.take().expect(POLLED_AFTER_COMPLETION);
                     let work = SharedWork { future };
-                    let (state, rejection) = begin(joined, work);
+                    let (state, rejection) = begin(joined, deadline, work);
                     this.state.set(state);
                     if let Some(rejection) = rejection {
                         return Poll::Ready(Err(CallError::Rejected(rejection)));
                     }
                     continue;
                 }
-                RunStateProj::Sharing { seat } => ready!(seat.poll(cx)),
+                RunStateProj::Sharing { seat, deadline } => match seat.poll(cx) {
+                    Poll::Ready(landed) => landed,
+                    Poll::Pending => {
+                        ready!(deadline.poll(cx));
+                        let elapsed = seat.record_elapsed();
+                        // The last caller drops the work, which learns why. Otherwise it goes on in another caller.
+                        let elapsed = drop_on_timeout(elapsed, || this.state.set(RunState::Done));
+                        return Poll::Ready(Err(CallError::Failed(SharedError::new(elapsed))));
+                    }
+                },
                 RunStateProj::Alone { work } => match ready!(work.poll(cx)) {
                     Landed::Shared(result) => Landed::Shared(Received::Shared(Arc::new(result))),
                     Landed::Own(never) => match never {},
@@ -117,15 +132,16 @@ where
 
 /// Returns the state in which the work goes on, or why it does not.
 fn begin<K, F, T>(
-    joined: Joined<K, SharedWork<F>, Result<T, SharedError>, Never>,
+    joined: Joined<K, WithoutDeadline<SharedWork<F>>, Result<T, SharedError>, Never>,
+    deadline: CallerDeadline,
     work: SharedWork<F>,
 ) -> (RunState<K, F, T>, Option<Rejection>) {
     let state = match joined {
         Joined::Leads(seat) => {
-            seat.start(work);
-            RunState::Sharing { seat }
+            seat.start(WithoutDeadline::new(|| work));
+            RunState::Sharing { seat, deadline }
         }
-        Joined::Joins(seat) => RunState::Sharing { seat },
+        Joined::Joins(seat) => RunState::Sharing { seat, deadline },
         Joined::Alone => RunState::Alone { work },
         Joined::Rejected(rejection) => return (RunState::Done, Some(rejection)),
     };

@@ -9,7 +9,7 @@ use super::{
     metrics::CoalesceEvent,
     shared::CoalesceShared,
 };
-use crate::util::hook::catch_hook;
+use crate::{call::Elapsed, util::hook::catch_hook};
 
 /// A caller's part in a shared call. Its drop gives that part up: another caller drives the call then, and the last one drops it.
 pub(super) struct Seat<K, F, T, O> {
@@ -34,6 +34,11 @@ impl<K, F, T, O> Seat<K, F, T, O> {
     /// Counts that the caller makes the call for itself after all.
     pub(super) fn count_alone(&self) {
         self.shared.count(CoalesceEvent::Alone);
+    }
+
+    /// Counts that the caller stops waiting at its deadline, and returns the error that it gets.
+    pub(super) fn record_elapsed(&self) -> Elapsed {
+        self.shared.record_elapsed()
     }
 
     /// Begins the call, which this caller has made.

@@ -7,11 +7,13 @@ use std::{
 use tower_service::Service;
 
 use super::{
-    CoalesceFuture, key_source::KeySource, layer::LayerConfig, share::Share,
+    CoalesceFuture, caller_deadline::CallerDeadline, common_request::remove_deadline,
+    future::Spare, key_source::KeySource, layer::LayerConfig, share::Share,
     share_rules::ShareRules, shared::Joined, wrap_body::WrapCoalesced,
 };
 use crate::{
     call::catch_hook,
+    context::WithoutDeadline,
     protocol::{ReadRequest, Respond, Side},
 };
 
@@ -55,23 +57,29 @@ where
             coalesce,
             protocol,
             keys,
+            timeout_header,
         } = &*self.config;
         let call = protocol.read(&mut request);
         // A closure that panics leaves the call to itself.
         let key = catch_hook(|| keys.key(&request)).flatten();
-        match coalesce.shared.join(key) {
+        let deadline = CallerDeadline::of_request::<P, Req>(&call, &request);
+        match coalesce.shared.join(key, &deadline) {
             Joined::Alone => CoalesceFuture::alone(call, self.inner.call(request)),
             Joined::Leads(seat) => {
                 let rules = ShareRules {
                     max_bytes: coalesce.settings().max_body_bytes as usize,
                     is_for_unknown_callers: K::IS_HEAD && matches!(P::SIDE, Side::Server),
                 };
+                remove_deadline::<P, Req>(&mut request, &call, timeout_header.as_ref());
                 // The seat is there already: if the service panics, those that wait learn of it.
-                seat.start(P::collect(self.inner.call(request), rules));
-                CoalesceFuture::leading(call, seat)
+                seat.start(WithoutDeadline::new(|| {
+                    P::collect(self.inner.call(request), rules)
+                }));
+                CoalesceFuture::leading(call, seat, deadline)
             }
             Joined::Joins(seat) => {
-                CoalesceFuture::waiting(call, seat, self.release_inner(), request)
+                let spare = Spare::new(self.release_inner(), request);
+                CoalesceFuture::waiting(call, seat, deadline, spare)
             }
             Joined::Rejected(rejection) => {
                 self.release_inner();

@@ -7,12 +7,13 @@ use std::{
 
 use super::{
     CoalesceSettings, CoalesceStats,
+    caller_deadline::CallerDeadline,
     flight::{Flight, LEADER, NotJoined},
     metrics::{CoalesceEvent, CoalesceMetrics},
     seat::Seat,
 };
 use crate::{
-    call::{ConfigError, Label, Rejection, catch_hook},
+    call::{ConfigError, Elapsed, Label, Rejection, RejectionKind, TimeoutKind, catch_hook},
     util::sync::{
         HashKeys,
         atomic::{AtomicBool, Ordering::Relaxed},
@@ -72,8 +73,12 @@ impl CoalesceShared {
         self.is_disabled.store(on, Relaxed);
     }
 
-    /// Joins the call in flight of this key, or begins one.
-    pub(super) fn join<K, F, T, O>(self: &Arc<Self>, key: Option<K>) -> Joined<K, F, T, O>
+    /// Joins the call in flight of this key, or begins one, unless the deadline of the caller has passed.
+    pub(super) fn join<K, F, T, O>(
+        self: &Arc<Self>,
+        key: Option<K>,
+        deadline: &CallerDeadline,
+    ) -> Joined<K, F, T, O>
     where
         K: Hash + Eq + Send + Sync + 'static,
         F: Send + 'static,
@@ -81,8 +86,11 @@ impl CoalesceShared {
         O: Send + 'static,
     {
         let joined = match key {
-            Some(key) if !self.is_disabled() => self.join_key(key),
-            _ => Joined::Alone,
+            Some(_) if self.is_disabled() => Joined::Alone,
+            // The call knows no deadline, and would be made.
+            Some(_) if deadline.has_passed() => Joined::Rejected(self.too_late()),
+            Some(key) => self.join_key(key),
+            None => Joined::Alone,
         };
         self.count(match joined {
             Joined::Leads(_) => CoalesceEvent::Led,
@@ -125,15 +133,27 @@ impl CoalesceShared {
             }
             match flight.join(settings.max_waiters) {
                 Ok(caller) => return Joined::Joins(Seat::new(self.clone(), flight, caller)),
-                Err(NotJoined::Full) => return Joined::Rejected(self.rejection()),
+                Err(NotJoined::Full) => return Joined::Rejected(self.full()),
                 Err(NotJoined::Over) => self.remove(&flight),
             }
         }
     }
 
-    fn rejection(&self) -> Rejection {
+    fn full(&self) -> Rejection {
         let rejection = Rejection::full(self.name().clone());
         rejection.with_reason("too many calls wait for the same one")
+    }
+
+    fn too_late(&self) -> Rejection {
+        let rejection = Rejection::new(RejectionKind::DeadlineExceeded, self.name().clone());
+        rejection.with_reason("the deadline has passed")
+    }
+
+    /// Counts a caller that stops waiting at its deadline, and returns the error that it gets.
+    #[cold]
+    pub(super) fn record_elapsed(&self) -> Elapsed {
+        self.count(CoalesceEvent::TimedOut);
+        Elapsed::new(self.name().clone(), TimeoutKind::Deadline, None)
     }
 
     /// Removes a call from those in flight, if it is there.
@@ -158,6 +178,7 @@ impl CoalesceShared {
             alone: count(CoalesceEvent::Alone),
             handed_over: count(CoalesceEvent::HandedOver),
             rejected: count(CoalesceEvent::Rejected),
+            timed_out: count(CoalesceEvent::TimedOut),
         }
     }
 

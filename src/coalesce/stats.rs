@@ -12,6 +12,8 @@ pub struct CoalesceStats {
     pub alone: u64,
     /// The number of shared calls that went on in another caller when the one that drove it was dropped.
     pub handed_over: u64,
-    /// The number of calls that were rejected, since too many waited for the same one.
+    /// The number of calls that were rejected, since too many waited for the same one or their deadline had passed.
     pub rejected: u64,
+    /// The number of calls that stopped waiting for a shared one at their deadline. They have led or joined one, and count there as well.
+    pub timed_out: u64,
 }

@@ -176,7 +176,7 @@ impl Context {
     }
 
     /// Returns the same call for work that outlives it.
-    pub(super) fn without_deadline(&self) -> Context {
+    pub(crate) fn without_deadline(&self) -> Context {
         match self.0.deadline {
             None => self.clone(),
             Some(_) => Context::new(ContextContent {

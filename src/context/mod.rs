@@ -114,6 +114,7 @@ mod trace_policy;
 mod tracker_claim;
 mod trust;
 mod trusted_proxies;
+mod without_deadline;
 
 pub use call_fields::CallFields;
 pub(crate) use call_priority::{CallPriority, compared_quantile, current_quantile};
@@ -144,3 +145,4 @@ pub use trace_policy::TracePolicy;
 pub(crate) use tracker_claim::Claimed;
 pub use trust::Trust;
 pub use trusted_proxies::TrustedProxies;
+pub(crate) use without_deadline::WithoutDeadline;

@@ -7,6 +7,7 @@
 use std::{
     cell::{Cell, RefCell},
     mem,
+    thread::AccessError,
     time::Duration,
 };
 
@@ -209,8 +210,23 @@ impl BudgetScope {
                 moments,
             }
         });
+        BudgetScope::or_empty(outer)
+    }
+
+    /// Leaves all that is around the work out of account until the scope is dropped: for work that others wait for as well.
+    #[inline]
+    pub(super) fn enter_none() -> Self {
+        let outer = SCOPE.try_with(|scope| BudgetScope {
+            limit_duration: scope.limit_duration.take(),
+            moments: Some(scope.moments.replace(Moments::NONE)),
+        });
+        BudgetScope::or_empty(outer)
+    }
+
+    #[inline]
+    fn or_empty(scope: Result<Self, AccessError>) -> Self {
         // Not `unwrap_or`, whose value would be dropped, and so end a budget.
-        outer.unwrap_or_else(|_| BudgetScope {
+        scope.unwrap_or_else(|_| BudgetScope {
             limit_duration: None,
             moments: None,
         })

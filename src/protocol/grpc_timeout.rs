@@ -47,6 +47,11 @@ pub(crate) fn set_grpc_timeout(headers: &mut HeaderMap, time: Duration) {
     headers.insert(&GRPC_TIMEOUT, write_grpc_timeout(time));
 }
 
+/// Removes the time that the peer has.
+pub(crate) fn remove_grpc_timeout(headers: &mut HeaderMap) {
+    headers.remove(&GRPC_TIMEOUT);
+}
+
 fn write_grpc_timeout(time: Duration) -> HeaderValue {
     let (seconds, nanos) = (time.as_secs(), u64::from(time.subsec_nanos()));
     // Integer division rounds down: the peer must not believe that it has more time than there is.

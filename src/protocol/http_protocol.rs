@@ -70,6 +70,11 @@ impl<B: 'static, K: HttpKind> ReadRequest<Request<B>> for HttpProtocol<K> {
     }
 
     #[inline]
+    fn extensions_mut(request: &mut Request<B>) -> Option<&mut Extensions> {
+        Some(request.extensions_mut())
+    }
+
+    #[inline]
     fn headers_mut(request: &mut Request<B>) -> Option<&mut HeaderMap> {
         Some(request.headers_mut())
     }

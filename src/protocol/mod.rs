@@ -69,7 +69,7 @@ pub(crate) use call_state::CallState;
 pub(crate) use classify::classify_status;
 pub(crate) use classify::{Side, classify_error, classify_grpc_code, error_outcome};
 pub(crate) use exchange::{BodyExpected, HttpExchange, ResponseHead, grpc_status_of};
-pub(crate) use grpc_timeout::{grpc_timeout_of, set_grpc_timeout};
+pub(crate) use grpc_timeout::{grpc_timeout_of, remove_grpc_timeout, set_grpc_timeout};
 pub(crate) use idempotent::{DEFAULT_MAX_REPLAY_BYTES, is_idempotent};
 pub(crate) use kind::{ClientKind, GrpcClientKind, HttpKind, HttpKindFor, ServerKind};
 pub(crate) use local_failure::{InjectedFailure, LocalFailure};

@@ -15,6 +15,14 @@ pub trait ReadRequest<Req>: Protocol {
         None
     }
 
+    /// Returns the request's extensions for changes, if it is an HTTP request.
+    #[doc(hidden)]
+    #[inline]
+    fn extensions_mut(request: &mut Req) -> Option<&mut Extensions> {
+        let _ = request;
+        None
+    }
+
     /// Returns the request's headers, if it is an HTTP request.
     #[doc(hidden)]
     #[inline]

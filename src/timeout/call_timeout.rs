@@ -9,6 +9,10 @@ use crate::{
     protocol::{CallState, ReadRequest, upload::Upload},
 };
 
+/// A limit around the call ends it by itself, and classifies it better. So the call waits for that a little longer, and
+/// ends by itself only if it goes on in another task.
+const OUTER_LIMIT_GRACE: Duration = Duration::from_millis(2);
+
 /// The time that a call may take.
 #[derive(Clone, Debug)]
 pub struct CallTimeout {
@@ -31,15 +35,27 @@ impl CallTimeout {
         request: &Req,
         clock: &CallClock,
     ) -> Self {
-        let Some(extensions) = P::extensions(request) else {
-            return CallTimeout::from_scope(config.limit.get());
-        };
-        let limit = match extensions.get::<RequestLimit>() {
+        let requested = P::extensions(request).and_then(|extensions| extensions.get());
+        let limit = match requested {
             // Of this process only, but the operator's bounds still apply.
-            Some(requested) => config.limit.clamp(requested.0),
+            Some(RequestLimit(requested)) => config.limit.clamp(*requested),
             None => config.limit.get(),
         };
+        CallTimeout::with_limit::<P, Req>(limit, call, request, clock)
+    }
+
+    /// Returns the timeout of a request with this limit.
+    #[inline]
+    fn with_limit<P: ReadRequest<Req>, Req>(
+        limit: Duration,
+        call: &P::Call,
+        request: &Req,
+        clock: &CallClock,
+    ) -> Self {
         let mut timeout = CallTimeout::from_scope(limit);
+        let Some(extensions) = P::extensions(request) else {
+            return timeout;
+        };
         let context_deadline = extensions.get::<Context>().and_then(Context::deadline);
         let requested = call.time_limit();
         // Reads the clock only for a request that says how long its caller waits.
@@ -47,6 +63,28 @@ impl CallTimeout {
         timeout.deadline = min_some(timeout.deadline, min_some(context_deadline, requested));
         timeout.upload = call.upload();
         timeout
+    }
+
+    /// Returns the time of a caller that waits for a request on which there is no limit but the caller's own.
+    pub(crate) fn of_caller<P: ReadRequest<Req>, Req>(call: &P::Call, request: &Req) -> Self {
+        CallTimeout::with_limit::<P, Req>(Duration::MAX, call, request, &CallClock::default())
+    }
+
+    /// Returns the time of a caller that waits for work in the current time budget, on which there is no limit but the caller's own.
+    pub(crate) fn of_current_caller() -> Self {
+        CallTimeout::from_scope(Duration::MAX)
+    }
+
+    /// Returns when the caller stops waiting, whatever the limit.
+    pub(crate) fn caller_expiry(&self) -> Option<Instant> {
+        min_some(self.deadline, self.outer_limit_expiry())
+    }
+
+    /// Returns when the call ends by itself for a limit around it, which ends it first unless the call goes on in another task.
+    #[inline]
+    pub(super) fn outer_limit_expiry(&self) -> Option<Instant> {
+        let outer_limit = self.outer_limit;
+        outer_limit.and_then(|at| at.checked_add(OUTER_LIMIT_GRACE))
     }
 
     /// Returns the timeout of work in the current time budget.

@@ -5,9 +5,6 @@ use tokio::time::Instant;
 use super::{TimeLimit, call_timeout::CallTimeout};
 use crate::call::{Elapsed, TimeoutKind};
 
-/// A limit around the call ends it by itself, and classifies it better. So the call waits for that a little longer, and
-/// ends by itself only if it goes on in another task.
-const OUTER_LIMIT_GRACE: Duration = Duration::from_millis(2);
 /// The margin by which a peer may end a call early whose time it was sent: it runs a clock of its own.
 pub(super) const PEER_CLOCK_TOLERANCE: Duration = Duration::from_millis(10);
 
@@ -30,12 +27,10 @@ impl Expiry {
     /// Returns the earliest expiry, counted from now; None if it is later than any clock can tell.
     pub(super) fn earliest(timeout: &CallTimeout) -> Option<Self> {
         let limit = Instant::now().checked_add(timeout.limit);
-        let outer_limit = timeout.outer_limit;
-        let outer_limit = outer_limit.and_then(|at| at.checked_add(OUTER_LIMIT_GRACE));
         let causes = [
             (limit, ExpiryCause::Limit),
             (timeout.deadline, ExpiryCause::Deadline),
-            (outer_limit, ExpiryCause::OuterLimit),
+            (timeout.outer_limit_expiry(), ExpiryCause::OuterLimit),
         ];
         let expiries = causes.into_iter();
         let expiries = expiries.filter_map(|(at, cause)| at.map(|at| Expiry { at, cause }));

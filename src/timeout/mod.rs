@@ -150,6 +150,7 @@ mod timer;
 mod wrap_body;
 
 pub use body::TimeoutBody;
+pub(crate) use call_timeout::CallTimeout;
 pub use deadline::Deadline;
 pub use deadline_builder::DeadlineBuilder;
 pub use future::TimeoutFuture;

@@ -19,7 +19,7 @@ use tower_keep::{
     testing::{CountingWaker, Reply, Script, ScriptedBody},
 };
 
-fn get(path: &str) -> Request<ScriptedBody> {
+pub(super) fn get(path: &str) -> Request<ScriptedBody> {
     let request = Request::get(path);
     request.body(ScriptedBody::new()).expect("a request")
 }
@@ -32,9 +32,9 @@ fn with_header(name: &'static str, value: &'static str) -> Request<ScriptedBody>
 }
 
 /// The bytes, the trailers, and the error of a body.
-type Read = (String, Option<HeaderMap>, Option<String>);
+pub(super) type Read = (String, Option<HeaderMap>, Option<String>);
 
-async fn read<B>(body: B) -> Read
+pub(super) async fn read<B>(body: B) -> Read
 where
     B: Body<Data = bytes::Bytes, Error = BoxError>,
 {
