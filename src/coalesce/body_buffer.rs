@@ -34,7 +34,6 @@ impl BodyBuffer {
     }
 
     /// Returns the length of all chunks.
-    #[cfg(feature = "cache")]
     pub(crate) fn len(&self) -> usize {
         self.len
     }
@@ -68,6 +67,7 @@ impl BodyBuffer {
             chunks: copy.into_iter().collect(),
             trailers: trailers.as_ref().map(copy_headers),
             error: None,
+            reserved: None,
         }
     }
 
@@ -78,6 +78,7 @@ impl BodyBuffer {
             chunks: self.into_chunks().into_iter().collect(),
             trailers,
             error,
+            reserved: None,
         }
     }
 }

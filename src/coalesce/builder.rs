@@ -59,6 +59,17 @@ impl CoalesceBuilder {
         self
     }
 
+    /// Sets the largest sum of the response bodies over HTTP that are shared at a time, or being read for that, in bytes. A response
+    /// that does not fit goes to one call, and the others are made for themselves, as with one that is too long.
+    ///
+    /// A body counts from its first byte, or from the head if that gives its length, until the last of its callers has dropped it.
+    ///
+    /// Must be 1 to 4,294,967,295. Default: 64 MiB, which most processes can spare.
+    pub fn max_bytes_in_flight(mut self, bytes: u32) -> Self {
+        self.settings.max_bytes_in_flight = bytes;
+        self
+    }
+
     /// Checks the settings, and creates the handle.
     ///
     /// # Errors

@@ -4,6 +4,7 @@ use std::{
     future::Future,
     marker::PhantomData,
     pin::Pin,
+    sync::Arc,
     task::{Context, Poll, ready},
 };
 
@@ -13,8 +14,9 @@ use http_body::Body;
 use pin_project_lite::pin_project;
 
 use super::{
-    CoalescedBody, SharedError, body_buffer::BodyBuffer, flight::Landed, share::ShareError,
-    share_rules::ShareRules, shared_response::SharedResponse,
+    CoalescedBody, SharedError, body_buffer::BodyBuffer, flight::Landed,
+    reserved_bytes::ReservedBytes, share::ShareError, share_rules::ShareRules,
+    shared_response::SharedResponse,
 };
 use crate::{call::BoxError, util::poll::POLLED_AFTER_COMPLETION};
 
@@ -34,7 +36,7 @@ pin_project! {
 pin_project! {
     #[project = CollectStateProj]
     enum CollectState<F, B> {
-        Calling { #[pin] future: F },
+        Calling { #[pin] future: F, reserved: Option<ReservedBytes> },
         Reading { reading: Option<Reading<B>> },
     }
 }
@@ -44,12 +46,14 @@ struct Reading<B> {
     head: response::Parts,
     body: Pin<Box<B>>,
     buffer: BodyBuffer,
+    reserved: ReservedBytes,
 }
 
 impl<F, B, K> CollectResponse<F, B, K> {
-    pub(super) fn new(future: F, rules: ShareRules) -> Self {
+    pub(super) fn new(future: F, rules: ShareRules, reserved: ReservedBytes) -> Self {
+        let reserved = Some(reserved);
         CollectResponse {
-            state: CollectState::Calling { future },
+            state: CollectState::Calling { future, reserved },
             rules,
             kind: PhantomData,
         }
@@ -60,7 +64,7 @@ impl<F, B, K> CollectResponse<F, B, K> {
 type Collected<B> = Landed<SharedResponse, Response<CoalescedBody<B>>>;
 
 impl<B: Body<Data = Bytes, Error: Into<BoxError>>> Reading<B> {
-    /// Reads on. Returns whether the body is too long, or the error in which it ended.
+    /// Reads on. Returns whether the body is too long, for itself or with the others, or the error in which it ended.
     fn poll_read(
         &mut self,
         max_bytes: usize,
@@ -75,7 +79,8 @@ impl<B: Body<Data = Bytes, Error: Into<BoxError>>> Reading<B> {
             };
             match frame.into_data() {
                 Ok(chunk) => {
-                    if self.buffer.push(chunk) > max_bytes {
+                    let len = self.buffer.push(chunk);
+                    if len > max_bytes || !self.reserved.grow_to(len) {
                         return Poll::Ready((true, None));
                     }
                 }
@@ -90,17 +95,18 @@ impl<B: Body<Data = Bytes, Error: Into<BoxError>>> Reading<B> {
         Poll::Ready((false, None))
     }
 
-    fn finish(self, is_too_long: bool, error: Option<SharedError>) -> Collected<B> {
+    fn finish(mut self, is_too_long: bool, error: Option<SharedError>) -> Collected<B> {
         if is_too_long {
             let body = CoalescedBody::from_long(self.buffer.into_chunks(), self.body);
             return Landed::Own(Response::from_parts(self.head, body));
         }
         // Before the response is handed on: the body may hold a connection.
         drop(self.body);
-        Landed::Shared(SharedResponse::new(
-            self.head,
-            self.buffer.into_shared(error),
-        ))
+        // A body that broke off is shorter than its head has said.
+        self.reserved.shrink_to(self.buffer.len());
+        let mut body = self.buffer.into_shared(error);
+        body.reserved = Some(Arc::new(self.reserved));
+        Landed::Shared(SharedResponse::new(self.head, body))
     }
 }
 
@@ -133,20 +139,30 @@ where
         let mut this = self.project();
         loop {
             match this.state.as_mut().project() {
-                CollectStateProj::Calling { future } => {
+                CollectStateProj::Calling { future, reserved } => {
                     let response = match ready!(future.poll(cx)) {
                         Ok(response) => response,
                         Err(error) => {
                             return Poll::Ready(Landed::Shared(Err(K::share_error(error))));
                         }
                     };
-                    if !is_shareable(&response, *this.rules) {
+                    let mut reserved = reserved.take().expect(POLLED_AFTER_COMPLETION);
+                    // As much as is known, so that two long bodies do not stop each other half way.
+                    let len = usize::try_from(response.body().size_hint().lower());
+                    if !is_shareable(&response, *this.rules)
+                        || !len.is_ok_and(|len| reserved.grow_to(len))
+                    {
                         let response = response.map(CoalescedBody::from_service);
                         return Poll::Ready(Landed::Own(response));
                     }
                     let (head, body) = response.into_parts();
                     let (body, buffer) = (Box::pin(body), BodyBuffer::default());
-                    let reading = Some(Reading { head, body, buffer });
+                    let reading = Some(Reading {
+                        head,
+                        body,
+                        buffer,
+                        reserved,
+                    });
                     this.state.set(CollectState::Reading { reading });
                 }
                 CollectStateProj::Reading { reading } => {

@@ -26,6 +26,7 @@ impl Inspect for CoalesceShared {
     fn stats(&self, stats: &mut Stats) {
         let now = CoalesceShared::stats(self);
         stats.count("in_flight", now.in_flight as u64);
+        stats.count("bytes_in_flight", now.bytes_in_flight);
         stats.count("led", now.led);
         stats.count("joined", now.joined);
         stats.count("alone", now.alone);

@@ -47,7 +47,12 @@
 //! A response is handed on when its body has been read to the end, trailers included. One that is longer than
 //! [`max_body_bytes`](CoalesceBuilder::max_body_bytes) cannot be shared, nor can an event stream or a response of status 101: where the
 //! head says so, nothing is read; otherwise what was read precedes the rest. Bodies without a length that come slowly are handed on
-//! late, so give such routes no key. Memory is bounded by the calls in flight, each with one body of that length.
+//! late, so give such routes no key.
+//!
+//! [`max_bytes_in_flight`](CoalesceBuilder::max_bytes_in_flight) bounds the memory of all bodies together. A response that does not
+//! fit is handed on as one that is too long: nothing is lost, it goes to one caller, and the others make the call for themselves. A
+//! body counts from its first byte, or from the head if that gives its length, until the last of its callers has dropped it. So
+//! callers that read slowly keep it counted.
 //!
 //! # Responses for one caller
 //!
@@ -71,7 +76,8 @@
 //! |---|---|
 //! | `tower_keep_coalesce_calls_total` | `coalesce`: its name; `result`: `led`, `joined`, `alone`, `handed_over`, `rejected`, `timed_out` |
 //!
-//! The [registry](crate::registry) has the kind `coalesce`, with the same counts and the number of shared calls in flight.
+//! The [registry](crate::registry) has the kind `coalesce`, with the same counts, the number of shared calls in flight, and the
+//! bytes of their bodies.
 //!
 //! # Clones
 //!
@@ -161,6 +167,7 @@ mod key_source;
 mod layer;
 mod metrics;
 mod operator_settings;
+mod reserved_bytes;
 mod run;
 mod seat;
 mod service;

@@ -2,7 +2,7 @@
 
 use super::{
     CoalesceSettings,
-    settings::{MAX_BODY_BYTES, MAX_KEYS, MAX_WAITERS},
+    settings::{MAX_BODY_BYTES, MAX_BYTES_IN_FLIGHT, MAX_KEYS, MAX_WAITERS},
 };
 use crate::registry::Setting;
 
@@ -15,6 +15,11 @@ pub(super) fn list(settings: &CoalesceSettings) -> Vec<Setting> {
             "max_body_bytes",
             settings.max_body_bytes,
             1..=MAX_BODY_BYTES,
+        ),
+        Setting::count(
+            "max_bytes_in_flight",
+            settings.max_bytes_in_flight,
+            1..=MAX_BYTES_IN_FLIGHT,
         ),
     ]
 }
@@ -30,6 +35,7 @@ pub(super) fn with(
         "max_keys" => settings.max_keys = value as u32,
         "max_waiters" => settings.max_waiters = value as u32,
         "max_body_bytes" => settings.max_body_bytes = value as u32,
+        "max_bytes_in_flight" => settings.max_bytes_in_flight = value as u32,
         _ => return None,
     }
     Some(settings)

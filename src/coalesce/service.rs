@@ -8,8 +8,8 @@ use tower_service::Service;
 
 use super::{
     CoalesceFuture, caller_deadline::CallerDeadline, common_request::remove_deadline,
-    future::Spare, key_source::KeySource, layer::LayerConfig, share::Share,
-    share_rules::ShareRules, shared::Joined, wrap_body::WrapCoalesced,
+    future::Spare, key_source::KeySource, layer::LayerConfig, reserved_bytes::ReservedBytes,
+    share::Share, share_rules::ShareRules, shared::Joined, wrap_body::WrapCoalesced,
 };
 use crate::{
     call::catch_hook,
@@ -71,9 +71,10 @@ where
                     is_for_unknown_callers: K::IS_HEAD && matches!(P::SIDE, Side::Server),
                 };
                 remove_deadline::<P, Req>(&mut request, &call, timeout_header.as_ref());
+                let reserved = ReservedBytes::new(coalesce.shared.clone());
                 // The seat is there already: if the service panics, those that wait learn of it.
                 seat.start(WithoutDeadline::new(|| {
-                    P::collect(self.inner.call(request), rules)
+                    P::collect(self.inner.call(request), rules, reserved)
                 }));
                 CoalesceFuture::leading(call, seat, deadline)
             }

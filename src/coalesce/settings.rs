@@ -4,11 +4,14 @@ use crate::{call::ConfigError, util::setting_changes::SettingChanges};
 const DEFAULT_MAX_KEYS: u32 = 10_000;
 /// A call that waits costs its request and some 100 bytes; more of them than this is a fault of its own.
 const DEFAULT_MAX_WAITERS: u32 = 10_000;
-/// Most responses of an API are shorter, and a thousand of them fit into a gigabyte.
+/// Most responses of an API are shorter.
 const DEFAULT_MAX_BODY_BYTES: u32 = 1024 * 1024;
+/// Memory that most processes can spare, and room for 64 of the longest bodies or thousands of usual ones at once.
+const DEFAULT_MAX_BYTES_IN_FLIGHT: u32 = 64 * 1024 * 1024;
 pub(super) const MAX_KEYS: u32 = 1_000_000;
 pub(super) const MAX_WAITERS: u32 = 1_000_000;
 pub(super) const MAX_BODY_BYTES: u32 = 1024 * 1024 * 1024;
+pub(super) const MAX_BYTES_IN_FLIGHT: u32 = u32::MAX;
 
 /// The settings of a [`Coalesce`](super::Coalesce) that a file may have: for
 /// [`CoalesceBuilder::settings`](super::CoalesceBuilder::settings) and [`Coalesce::apply`](super::Coalesce::apply).
@@ -39,6 +42,9 @@ pub struct CoalesceSettings {
     pub max_waiters: u32,
     /// The longest response body that is shared over HTTP, in bytes. Must be 1 to 1,073,741,824. Default: 1 MiB.
     pub max_body_bytes: u32,
+    /// The largest sum of the response bodies over HTTP that are shared at a time, or being read for that, in bytes. Must be 1 to
+    /// 4,294,967,295. Default: 64 MiB.
+    pub max_bytes_in_flight: u32,
 }
 
 impl Default for CoalesceSettings {
@@ -47,6 +53,7 @@ impl Default for CoalesceSettings {
             max_keys: DEFAULT_MAX_KEYS,
             max_waiters: DEFAULT_MAX_WAITERS,
             max_body_bytes: DEFAULT_MAX_BODY_BYTES,
+            max_bytes_in_flight: DEFAULT_MAX_BYTES_IN_FLIGHT,
         }
     }
 }
@@ -68,6 +75,12 @@ impl CoalesceSettings {
                 MAX_BODY_BYTES,
                 "1 to 1073741824",
             ),
+            (
+                "max_bytes_in_flight",
+                self.max_bytes_in_flight,
+                MAX_BYTES_IN_FLIGHT,
+                "1 to 4294967295",
+            ),
         ] {
             if !(1..=max).contains(&value) {
                 let component = format!("coalesce {name:?}");
@@ -83,11 +96,17 @@ impl CoalesceSettings {
             max_keys,
             max_waiters,
             max_body_bytes,
+            max_bytes_in_flight,
         } = self;
         let mut changes = SettingChanges::default();
         changes.compare("max_keys", max_keys, &to.max_keys);
         changes.compare("max_waiters", max_waiters, &to.max_waiters);
         changes.compare("max_body_bytes", max_body_bytes, &to.max_body_bytes);
+        changes.compare(
+            "max_bytes_in_flight",
+            max_bytes_in_flight,
+            &to.max_bytes_in_flight,
+        );
         changes
     }
 }
@@ -104,8 +123,10 @@ mod tests {
             max_keys: 1,
             max_waiters: 2,
             max_body_bytes: 3,
+            max_bytes_in_flight: 4,
         };
-        let text = "max_keys: 10000 -> 1, max_waiters: 10000 -> 2, max_body_bytes: 1048576 -> 3";
+        let text = "max_keys: 10000 -> 1, max_waiters: 10000 -> 2, max_body_bytes: 1048576 -> 3, \
+                    max_bytes_in_flight: 67108864 -> 4";
         assert_eq!(before.changes(&after).text(), text);
     }
 
@@ -131,6 +152,13 @@ mod tests {
                 "max_body_bytes",
                 CoalesceSettings {
                     max_body_bytes: 0,
+                    ..default()
+                },
+            ),
+            (
+                "max_bytes_in_flight",
+                CoalesceSettings {
+                    max_bytes_in_flight: 0,
                     ..default()
                 },
             ),

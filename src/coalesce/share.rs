@@ -12,7 +12,8 @@ use pin_project_lite::pin_project;
 
 use super::{
     CoalescedBody, SharedError, flight::Landed, http_share::CollectResponse,
-    share_rules::ShareRules, shared_response::SharedResponse, wrap_body::WrapCoalesced,
+    reserved_bytes::ReservedBytes, share_rules::ShareRules, shared_response::SharedResponse,
+    wrap_body::WrapCoalesced,
 };
 use crate::{
     call::BoxError,
@@ -44,11 +45,12 @@ pub trait Share<Res, E>: Respond<Res, E> {
         Output = Landed<Self::Shared, Self::Own>,
     >;
 
-    /// Makes the result of a call shareable, if the rules allow it.
+    /// Makes the result of a call shareable, if the rules allow it and its bytes can be reserved.
     #[doc(hidden)]
     fn collect<F: Future<Output = Result<Res, E>>>(
         future: F,
         rules: ShareRules,
+        reserved: ReservedBytes,
     ) -> Self::Collect<F>;
 
     /// Hands a shared result on to one caller.
@@ -91,7 +93,11 @@ impl<Res: Clone + Send + Sync + 'static, E: Into<BoxError>> Share<Res, E> for An
     type Own = Infallible;
     type Collect<F: Future<Output = Result<Res, E>>> = ShareResult<F>;
 
-    fn collect<F: Future<Output = Result<Res, E>>>(future: F, _: ShareRules) -> ShareResult<F> {
+    fn collect<F: Future<Output = Result<Res, E>>>(
+        future: F,
+        _: ShareRules,
+        _: ReservedBytes,
+    ) -> ShareResult<F> {
         ShareResult { future }
     }
 
@@ -120,8 +126,9 @@ where
     fn collect<F: Future<Output = Result<Response<B>, E>>>(
         future: F,
         rules: ShareRules,
+        reserved: ReservedBytes,
     ) -> Self::Collect<F> {
-        CollectResponse::new(future, rules)
+        CollectResponse::new(future, rules, reserved)
     }
 
     fn from_shared(shared: Self::Shared) -> CoalescedResult<Self, Response<B>, E> {

@@ -30,6 +30,8 @@ pub(super) struct CoalesceShared {
     is_disabled: AtomicBool,
     flights: Mutex<HashMap<u64, AnyFlight>>,
     settings: Mutex<CoalesceSettings>,
+    /// The bytes of all bodies that are shared, or being read for that.
+    bytes_in_flight: Mutex<u64>,
 }
 
 /// A call in flight of any type: layers of one handle may have services of several types.
@@ -54,6 +56,7 @@ impl CoalesceShared {
             is_disabled: AtomicBool::new(false),
             flights: Mutex::default(),
             settings: Mutex::new(settings),
+            bytes_in_flight: Mutex::default(),
         }
     }
 
@@ -156,6 +159,26 @@ impl CoalesceShared {
         Elapsed::new(self.name().clone(), TimeoutKind::Deadline, None)
     }
 
+    /// Adds to the bytes in flight, if so many more fit.
+    pub(super) fn reserve_bytes(&self, more: usize) -> bool {
+        let max = u64::from(self.settings().max_bytes_in_flight);
+        let mut bytes = self.lock_bytes();
+        let sum = bytes.saturating_add(more as u64);
+        let fits = sum <= max;
+        if fits {
+            *bytes = sum;
+        }
+        fits
+    }
+
+    /// Subtracts from the bytes in flight what was added to them.
+    pub(super) fn release_bytes(&self, less: usize) {
+        if less > 0 {
+            let mut bytes = self.lock_bytes();
+            *bytes = bytes.saturating_sub(less as u64);
+        }
+    }
+
     /// Removes a call from those in flight, if it is there.
     pub(super) fn remove<K, F, T, O>(&self, flight: &Arc<Flight<K, F, T, O>>) {
         let mut flights = self.lock();
@@ -171,8 +194,12 @@ impl CoalesceShared {
 
     pub(super) fn stats(&self) -> CoalesceStats {
         let count = |event| self.metrics.get(event);
+        // Each lock is left before the next is taken.
+        let in_flight = self.lock().len();
+        let bytes_in_flight = *self.lock_bytes();
         CoalesceStats {
-            in_flight: self.lock().len(),
+            in_flight,
+            bytes_in_flight,
             led: count(CoalesceEvent::Led),
             joined: count(CoalesceEvent::Joined),
             alone: count(CoalesceEvent::Alone),
@@ -209,6 +236,11 @@ impl CoalesceShared {
 
     fn lock(&self) -> MutexGuard<'_, HashMap<u64, AnyFlight>> {
         self.flights.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn lock_bytes(&self) -> MutexGuard<'_, u64> {
+        let bytes = self.bytes_in_flight.lock();
+        bytes.unwrap_or_else(PoisonError::into_inner)
     }
 
     fn lock_settings(&self) -> MutexGuard<'_, CoalesceSettings> {

@@ -4,7 +4,7 @@ use bytes::Bytes;
 use http::HeaderMap;
 use http_body::{Frame, SizeHint};
 
-use super::SharedError;
+use super::{SharedError, reserved_bytes::ReservedBytes};
 use crate::call::BoxError;
 
 /// A body that has been read to its end. Clones share its bytes.
@@ -14,6 +14,8 @@ pub(crate) struct SharedBytes {
     pub(super) trailers: Option<HeaderMap>,
     /// The error in which the body ended.
     pub(super) error: Option<SharedError>,
+    /// The part of the bytes in flight that it takes, which is given back with the last clone.
+    pub(super) reserved: Option<Arc<ReservedBytes>>,
 }
 
 /// The position of a reader in a body that has been read to its end.
@@ -56,6 +58,7 @@ impl SharedCursor {
             chunks,
             trailers,
             error,
+            ..
         } = &self.body;
         self.next >= chunks.len() && trailers.is_none() && error.is_none()
     }

@@ -4,6 +4,8 @@
 pub struct CoalesceStats {
     /// The number of shared calls in flight.
     pub in_flight: usize,
+    /// The bytes of the response bodies that are shared now, or being read for that.
+    pub bytes_in_flight: u64,
     /// The number of calls that were made for all that share them.
     pub led: u64,
     /// The number of calls that joined one in flight instead of being made.
