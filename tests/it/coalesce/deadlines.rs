@@ -281,7 +281,7 @@ async fn call_whose_deadline_has_passed_is_rejected_and_not_made() {
     let (coalesce, script) = (Coalesce::new("passed"), slow_peer());
     let layer = CoalesceLayer::client(coalesce.clone()).keyed_by(same);
     let error = layer.layer(script.clone()).oneshot(within(Duration::ZERO));
-    let error = error.await.err().expect("no time is left");
+    let error = error.await.expect_err("no time is left");
     let rejection = Rejection::find(&*error).expect("a rejection");
     assert_eq!(rejection.kind(), RejectionKind::DeadlineExceeded);
     assert_eq!(rejection.guard(), "passed");
