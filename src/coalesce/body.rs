@@ -8,7 +8,10 @@ use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 use pin_project_lite::pin_project;
 
-use super::shared_bytes::{SharedBytes, SharedCursor};
+use super::{
+    reserved_bytes::ReservedBytes,
+    shared_bytes::{SharedBytes, SharedCursor},
+};
 use crate::{call::BoxError, util::service_body::ServiceBody};
 
 pin_project! {
@@ -26,8 +29,8 @@ pin_project! {
     #[derive(Debug)]
     enum BodyKind<B> {
         Service { #[pin] body: ServiceBody<B> },
-        // The service's own, after what was read of it before it turned out to be too long.
-        Long { first: VecDeque<Bytes>, rest: Pin<Box<B>> },
+        // The service's own, after what was read of it before it turned out to be too long, which is reserved until it is read.
+        Long { first: VecDeque<Bytes>, rest: Pin<Box<B>>, reserved: Option<ReservedBytes> },
         Shared { cursor: SharedCursor },
     }
 }
@@ -40,9 +43,17 @@ impl<B> CoalescedBody<B> {
         }
     }
 
-    pub(super) fn from_long(first: VecDeque<Bytes>, rest: Pin<Box<B>>) -> Self {
+    pub(super) fn from_long(
+        first: VecDeque<Bytes>,
+        rest: Pin<Box<B>>,
+        reserved: ReservedBytes,
+    ) -> Self {
         CoalescedBody {
-            kind: BodyKind::Long { first, rest },
+            kind: BodyKind::Long {
+                first,
+                rest,
+                reserved: Some(reserved),
+            },
         }
     }
 
@@ -75,9 +86,14 @@ where
     ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
         match self.project().kind.project() {
             BodyKindProj::Service { body } => body.poll_frame(cx),
-            BodyKindProj::Long { first, rest } => match first.pop_front() {
+            BodyKindProj::Long {
+                first,
+                rest,
+                reserved,
+            } => match first.pop_front() {
                 Some(chunk) => Poll::Ready(Some(Ok(Frame::data(chunk)))),
                 None => {
+                    *reserved = None;
                     let frame = ready!(rest.as_mut().poll_frame(cx));
                     Poll::Ready(frame.map(|frame| frame.map_err(Into::into)))
                 }
@@ -89,7 +105,7 @@ where
     fn is_end_stream(&self) -> bool {
         match &self.kind {
             BodyKind::Service { body } => body.is_end_stream(),
-            BodyKind::Long { first, rest } => first.is_empty() && rest.is_end_stream(),
+            BodyKind::Long { first, rest, .. } => first.is_empty() && rest.is_end_stream(),
             BodyKind::Shared { cursor } => cursor.is_end(),
         }
     }
@@ -97,7 +113,7 @@ where
     fn size_hint(&self) -> SizeHint {
         match &self.kind {
             BodyKind::Service { body } => body.size_hint(),
-            BodyKind::Long { first, rest } => {
+            BodyKind::Long { first, rest, .. } => {
                 let read = first.iter().map(|chunk| chunk.len() as u64).sum();
                 add(rest.size_hint(), read)
             }

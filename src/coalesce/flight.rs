@@ -163,11 +163,12 @@ impl<K, F, T, O> Flight<K, F, T, O> {
     /// Removes a caller.
     pub(super) fn leave(&self, caller: u64) -> Left<F> {
         let mut callers = self.lock();
-        // Dropped at the end, without the lock.
-        let own = callers.wakers.remove(&caller);
+        // Both are dropped at the end, without the lock. A result that was left to the leader is nobody's once it has gone.
+        let waker = callers.wakers.remove(&caller);
+        let own = (caller == LEADER).then(|| callers.own.take());
         let left = callers.after_leave(caller);
         drop(callers);
-        drop(own);
+        drop((waker, own));
         left
     }
 

@@ -97,7 +97,8 @@ impl<B: Body<Data = Bytes, Error: Into<BoxError>>> Reading<B> {
 
     fn finish(mut self, is_too_long: bool, error: Option<SharedError>) -> Collected<B> {
         if is_too_long {
-            let body = CoalescedBody::from_long(self.buffer.into_chunks(), self.body);
+            let body =
+                CoalescedBody::from_long(self.buffer.into_chunks(), self.body, self.reserved);
             return Landed::Own(Response::from_parts(self.head, body));
         }
         // Before the response is handed on: the body may hold a connection.

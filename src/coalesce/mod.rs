@@ -51,8 +51,9 @@
 //!
 //! [`max_bytes_in_flight`](CoalesceBuilder::max_bytes_in_flight) bounds the memory of all bodies together. A response that does not
 //! fit is handed on as one that is too long: nothing is lost, it goes to one caller, and the others make the call for themselves. A
-//! body counts from its first byte, or from the head if that gives its length, until the last of its callers has dropped it. So
-//! callers that read slowly keep it counted.
+//! body counts from its first byte, or from the head if that gives its length, until the last of its callers has dropped it; what was
+//! read of one that is too long counts until its caller has read it. So callers that read slowly keep bodies counted, and while they
+//! fill the bound, no call of the handle is shared: `bytes_in_flight` of the [statistics](CoalesceStats) shows it.
 //!
 //! # Responses for one caller
 //!
@@ -105,10 +106,11 @@
 //! |---|---|
 //! | deadlines of the callers, and time limits around this layer | are unknown: to [`context::deadline`](crate::context::deadline), to time limits, to retries and hedges |
 //! | `grpc-timeout`, and the [header](CoalesceLayer::timeout_header) that is set for other requests | are removed, since the peer would end the call for all at the time of one. It learns from the connection that the last caller has gone |
-//! | [time limits](crate::timeout) | bound the call as always, and are sent to the peer by [option](crate::timeout::TimeoutLayer::send_limit) |
+//! | [time limits](crate::timeout) | bound the call as always, and its body by [`body_total`](crate::timeout::TimeoutLayer::body_total) or [`body_idle`](crate::timeout::TimeoutLayer::body_idle), and are sent to the peer by [option](crate::timeout::TimeoutLayer::send_limit) |
 //! | a [`RequestLimit`](crate::timeout::RequestLimit) | is that of the request that led. Make it a part of the key if requests have several |
 //!
-//! So put a time limit inside of this layer: without one, a call without deadlines may last forever. A call that is made for itself
+//! So put time limits inside of this layer, over HTTP one for the body as well: without them, a call whose peer hangs lasts for as long
+//! as new callers join it, each until its own deadline. A call that is made for itself
 //! keeps its deadline; a response that is handed to one caller since it cannot be shared has the time limits of the shared call.
 //!
 //! Callers that have to wait until a deadline panic outside of a tokio runtime that has a timer.
@@ -146,7 +148,7 @@
 //!     .layer(CoalesceLayer::client(coalesce))
 //!     .layer(RetryLayer::client(Retry::new("prices")))
 //!     .layer(CircuitBreaker::new("prices").layer().client())
-//!     .layer(TimeoutLayer::client(Duration::from_secs(2)));
+//!     .layer(TimeoutLayer::client(Duration::from_secs(2)).body_total(Duration::from_secs(5)));
 //! # let _ = stack;
 //! # Ok::<_, tower_keep::ConfigError>(())
 //! ```

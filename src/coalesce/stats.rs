@@ -4,7 +4,7 @@
 pub struct CoalesceStats {
     /// The number of shared calls in flight.
     pub in_flight: usize,
-    /// The bytes of the response bodies that are shared now, or being read for that.
+    /// The bytes of the response bodies that are shared now, or being read for that, and of those that turned out too long, until they are read.
     pub bytes_in_flight: u64,
     /// The number of calls that were made for all that share them.
     pub led: u64,

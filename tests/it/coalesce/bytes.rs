@@ -32,14 +32,15 @@ async fn bodies_that_do_not_fit_go_to_one_caller_and_others_call_for_themselves(
         let body = body.without_size_hint().trailers([("checksum", "7")]);
         Reply::ok().pending(1).body(body)
     };
-    for reply in [by_length as fn() -> Reply, by_reading] {
+    // Of a body that turns out too long, what was read is held until its caller reads it.
+    for (reply, read_in_vain) in [(by_length as fn() -> Reply, 0), (by_reading, 3)] {
         for (max, calls) in [(4, 2), (5, 1)] {
             let (coalesce, script) = (coalesce("fits", max), Script::always(reply));
             let mut service = CoalesceLayer::client(coalesce.clone()).layer(script.clone());
             let results = (service.call(get("/")), service.call(get("/")));
             let (one, other) = tokio::join!(results.0, results.1);
             let (one, other) = (one.expect("a response"), other.expect("a response"));
-            assert_eq!(bytes(&coalesce), if calls == 1 { 5 } else { 0 });
+            assert_eq!(bytes(&coalesce), if calls == 1 { 5 } else { read_in_vain });
             let one = read(one.into_body()).await;
             assert_eq!((&*one.0, one.2.clone()), ("hello", None));
             assert_eq!(one, read(other.into_body()).await);

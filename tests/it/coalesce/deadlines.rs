@@ -112,6 +112,30 @@ async fn waiter_ends_at_its_own_deadline_while_the_call_goes_on() {
     }
 }
 
+/// Each caller ended in time, but new ones kept joining the call, which never ended.
+#[tokio::test(start_paused = true)]
+async fn body_that_hangs_is_ended_by_its_limit_though_callers_keep_coming() {
+    let script: Script = Script::always(|| Reply::ok().body(ScriptedBody::from("half").hang()));
+    let limit = TimeoutLayer::client(2 * SECOND).body_total(2 * SECOND);
+    let service = ServiceBuilder::new()
+        .layer(CoalesceLayer::client(Coalesce::new("hangs")).keyed_by(same))
+        .layer(limit)
+        .service(script.clone());
+    let callers = (0..20).map(|index| {
+        let mut service = service.clone();
+        async move {
+            sleep(index * SECOND / 2).await;
+            timed(service.call(within(SECOND))).await.1
+        }
+    });
+    let times = futures_util::future::join_all(callers).await;
+    assert!(
+        times.iter().all(|time| *time < SECOND + 2 * MILLI),
+        "{times:?}"
+    );
+    assert_eq!((script.calls(), script.in_flight()), (5, 0));
+}
+
 #[tokio::test(start_paused = true)]
 async fn last_caller_that_ends_at_its_deadline_drops_the_call() {
     let (coalesce, script) = (
