@@ -5,6 +5,7 @@ mod keys;
 mod memory;
 mod real;
 mod removal;
+mod storm;
 
 use std::{
     io,
