@@ -98,14 +98,16 @@ async fn file_that_was_deleted_is_followed_by_one_with_what_is_still_true() {
     let second = ops(&folder.file());
     second.spawn();
     // What is in the file is read some time after it was opened.
-    let silence = loop {
-        let page = get(&second, "/api/v1/silences").await;
-        if let Some(silence) = page["silences"].get(0) {
-            break silence.clone();
+    let silence = async {
+        loop {
+            let page = get(&second, "/api/v1/silences").await;
+            if let Some(silence) = page["silences"].get(0) {
+                break silence.clone();
+            }
+            tokio::task::yield_now().await;
         }
-        tokio::task::yield_now().await;
     };
-    assert_eq!(silence["reason"], "it is moved");
+    assert_eq!(in_time(silence).await["reason"], "it is moved");
 }
 
 /// Waits until a file has documents of these collections.
@@ -197,9 +199,12 @@ async fn full_disk_degrades_to_memory_and_loses_nothing_that_fits_there() {
     let file = open(&folder.file());
     let stored = || number(&file, "SELECT count(*) FROM events WHERE kind = 'custom'");
     // Batch by batch. A step that has begun may keep the operations side for a moment, so that its end does not say that all is there.
-    while stored() < 3_000 {
-        tokio::task::yield_now().await;
-    }
+    in_time(async {
+        while stored() < 3_000 {
+            tokio::task::yield_now().await;
+        }
+    })
+    .await;
     assert_eq!((stored(), ops.journal().dropped()), (3_000, 0));
     drop(ops);
     assert_sound(&file);

@@ -1,5 +1,6 @@
 use std::{
     fs,
+    future::Future,
     path::{Path, PathBuf},
     sync::atomic::{AtomicU32, Ordering},
     time::Duration,
@@ -94,9 +95,14 @@ pub async fn store_when(
             .cloned()
     };
     let wait = watch.wait_for(|snapshot| found(snapshot).is_some());
-    let limit = tokio::time::timeout(Duration::from_secs(60), wait);
-    let snapshot = limit.await.expect("in time").expect("it lives").clone();
+    let snapshot = in_time(wait).await.expect("it lives").clone();
     found(&snapshot).expect("found")
+}
+
+/// Waits for what must happen.
+pub async fn in_time<T>(future: impl Future<Output = T>) -> T {
+    let limit = tokio::time::timeout(Duration::from_secs(60), future);
+    limit.await.expect("in time")
 }
 
 pub fn open(file: &Path) -> Connection {

@@ -145,6 +145,12 @@ async fn slow_tail_of_a_peer_is_cut_at_little_extra_load() {
     assert!(hedge.stats().won > 0);
 }
 
+/// Hedges so late that the first request is there before.
+fn late(name: &'static str) -> Hedge {
+    let hedge = builder(name).delay(Duration::from_secs(1)).build();
+    hedge.expect("valid")
+}
+
 /// Hangs at the first request, and tells when the connection drops it.
 async fn serve_hanging() -> (SocketAddr, Arc<Notify>) {
     struct Tells(Arc<Notify>);
@@ -174,7 +180,7 @@ async fn serve_hanging() -> (SocketAddr, Arc<Notify>) {
 async fn peer_sees_the_loser_go_while_the_answer_is_read() {
     for two in [false, true] {
         let (address, dropped) = serve_hanging().await;
-        let hedge = builder("goes").build().expect("valid");
+        let hedge = late("goes");
         let service = HedgeLayer::client(hedge.clone()).layer(hyper(two));
         let response = within(service.oneshot(get(address, "/"))).await;
         let response = response.expect("an answer");
@@ -199,7 +205,7 @@ async fn upload_is_sent_twice_over_real_connections() {
             }
         };
         let address = serve(Router::new().route("/", axum::routing::put(echo))).await;
-        let hedge = builder("uploads").build().expect("valid");
+        let hedge = late("uploads");
         let service = HedgeLayer::client(hedge).layer(hyper(two));
         let sent: Vec<u8> = (0..50_000_u32)
             .map(|at| (at * 31 + at / 251) as u8)
@@ -251,7 +257,7 @@ async fn tonic_client_is_hedged() {
     let server = Server::builder().add_service(HealthServer::new(Hanging(seen.clone())));
     tokio::spawn(server.serve_with_incoming(TcpIncoming::from(listener)));
     let channel = Endpoint::new(format!("http://{address}")).expect("an endpoint");
-    let hedge = builder("tonic").build().expect("valid");
+    let hedge = late("tonic");
     let layer = HedgeLayer::grpc_client(hedge.clone())
         .hedge_if_request(|_| true)
         .request_body(tonic::body::Body::new);

@@ -69,7 +69,7 @@ async fn reqwest_timeout_of_a_request_ends_one_attempt() {
 #[tokio::test]
 async fn reqwest_put_is_hedged_with_its_body() {
     let (address, calls) = peer(1).await;
-    let hedge = Hedge::builder("reqwest").delay(Duration::from_millis(50));
+    let hedge = Hedge::builder("reqwest").delay(Duration::from_secs(1));
     let hedge = HedgeLayer::client(hedge.build().unwrap());
     let http = reqwest::Client::new();
     let client = LayeredClient::new(hedge.layer(service(http.clone())));

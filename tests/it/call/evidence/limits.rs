@@ -36,6 +36,8 @@ const DUE: Classified = (Outcome::TimedOut, Evidence::Inconclusive);
 const SECOND: Duration = Duration::from_secs(1);
 const HOUR: Duration = Duration::from_secs(3_600);
 const SOON: Duration = Duration::from_millis(100);
+/// Any machine connects within it, and has the first frames.
+const AMPLE: Duration = Duration::from_secs(3);
 const LEFT: HeaderName = HeaderName::from_static("x-time-left-ms");
 
 /// Both sides of a time limit.
@@ -271,7 +273,7 @@ async fn timeout_of_grpc_stream_is_deadline_exceeded() {
     let (called, mut ends) = witness();
     let client = GuardLayer::grpc_client(called).layer(channel(address));
     let mut client = HealthClient::new(client);
-    let request = within_time(named("endless"), 5 * SOON);
+    let request = within_time(named("endless"), AMPLE);
     let mut stream = within(client.watch(request)).await.unwrap().into_inner();
     assert!(within(stream.message()).await.unwrap().is_some());
     let late = within(stream.message()).await.expect_err("out of time");
@@ -288,7 +290,7 @@ async fn timeout_delivers_frames_received_in_time() {
     // The client keeps the time, too, and reads nothing until it is over.
     let client = TimeoutLayer::grpc_client(HOUR).layer(channel(address));
     let mut client = HealthClient::new(client);
-    let request = within_time(named("burst"), 5 * SOON);
+    let request = within_time(named("burst"), AMPLE);
     let mut stream = within(client.watch(request)).await.unwrap().into_inner();
     both.assert_ends(DUE, "server").await;
     for _ in 0..5 {
@@ -305,12 +307,8 @@ async fn timeout_of_grpc_client_ends_endless_stream() {
     let server = Server::builder().add_service(HealthServer::new(Scripted::default()));
     tokio::spawn(server.serve_with_incoming(TcpIncoming::from(listener)));
     let limits = [
-        (TimeoutLayer::grpc_client(HOUR), 5 * SOON, DUE),
-        (
-            TimeoutLayer::grpc_client(HOUR).body_idle(5 * SOON),
-            HOUR,
-            LATE,
-        ),
+        (TimeoutLayer::grpc_client(HOUR), AMPLE, DUE),
+        (TimeoutLayer::grpc_client(HOUR).body_idle(AMPLE), HOUR, LATE),
     ];
     for (limit, patience, classified) in limits {
         let ((one, outer), (two, inner)) = (witness(), witness());
@@ -337,7 +335,7 @@ async fn timeout_of_grpc_client_ends_endless_stream() {
 #[tokio::test]
 async fn timeout_of_unary_grpc_is_deadline_or_limit() {
     let (address, mut server) = served().await;
-    for (limit, patience, classified) in [(HOUR, SOON, DUE), (SOON, HOUR, LATE)] {
+    for (limit, patience, classified) in [(HOUR, AMPLE, DUE), (AMPLE, HOUR, LATE)] {
         let ((one, outer), (two, inner)) = (witness(), witness());
         let mut both = Both { outer, inner };
         let client = ServiceBuilder::new()
@@ -364,7 +362,7 @@ async fn timeout_of_unary_grpc_is_deadline_or_limit() {
 
 #[tokio::test]
 async fn timeout_of_tonic_server_spares_stalled_upload() {
-    let (address, mut both) = served_within(4 * SOON).await;
+    let (address, mut both) = served_within(16 * SOON).await;
     let mut client = HealthClient::new(channel(address));
     let late = within(client.check(named("hangs"))).await;
     assert_eq!(late.expect_err("late").code(), Code::DeadlineExceeded);

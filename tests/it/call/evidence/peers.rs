@@ -179,8 +179,8 @@ async fn dead_connection_is_replaced_after_missed_pings() {
     let client = Client::builder(TokioExecutor::new())
         .timer(TokioTimer::new())
         .http2_only(true)
-        .http2_keep_alive_interval(Duration::from_millis(50))
-        .http2_keep_alive_timeout(Duration::from_millis(50))
+        .http2_keep_alive_interval(Duration::from_millis(500))
+        .http2_keep_alive_timeout(Duration::from_millis(500))
         .build_http::<ReplayBody<Body>>();
     let retry = Retry::builder("peer").backoff(Backoff::constant(Duration::ZERO));
     let client = ServiceBuilder::new()
