@@ -4,6 +4,7 @@
 use std::{
     fmt::Write as _,
     hint::{black_box, spin_loop},
+    num::NonZero,
     sync::atomic::{AtomicUsize, Ordering},
     thread,
     time::{Duration, Instant},
@@ -92,6 +93,10 @@ impl Row {
     fn median_and_best(&mut self) -> (f64, f64) {
         self.nanos.sort_by(f64::total_cmp);
         (self.nanos[self.nanos.len() / 2], self.nanos[0])
+    }
+
+    fn median(&mut self) -> f64 {
+        self.median_and_best().0
     }
 
     /// Returns the figure that counts: the best turn, since on a machine that does other things as well only that one says what
@@ -184,33 +189,51 @@ pub fn compare(title: &str, mut rows: Vec<Row>) {
     println!("{}", black_box(table));
 }
 
-/// Measures pairs of rows in turns, the same calls on one thread and on two, and prints as a Markdown table what they add
-/// to the first pair. *Ratio* is what two threads add to what one adds.
-pub fn compare_threads(title: &str, mut pairs: Vec<[Row; 2]>) {
-    pairs.iter_mut().flatten().for_each(Row::calibrate);
+/// Returns how many threads are compared: one, two, and as many as the machine runs at once, if it runs more. At most 16, since
+/// that many have parts of their own of what they share.
+pub fn thread_counts() -> Vec<usize> {
+    let most = thread::available_parallelism().map_or(1, NonZero::get);
+    match most.min(16) {
+        0..=2 => vec![1, 2],
+        most => vec![1, 2, most],
+    }
+}
+
+/// Measures in turns the same calls on each of [`thread_counts`], and prints as a Markdown table what they add to the first
+/// calls. *Ratio* is what several threads add to what one adds.
+pub fn compare_threads(title: &str, mut calls: Vec<Vec<Row>>) {
+    calls.iter_mut().flatten().for_each(Row::calibrate);
     for _ in 0..2 * TURNS {
-        for row in pairs.iter_mut().flatten() {
+        for row in calls.iter_mut().flatten() {
             let nanos = row.turn(row.each_turn);
             row.nanos.push(nanos);
         }
     }
-    let mut table = format!(
-        "\n### {title}\n\n| | one: median ns | best | added | two: median ns | best | added | ratio |\n|---|---:|---:|---:|---:|---:|---:|---:|\n"
-    );
-    let base = pairs[0].each_mut().map(|row| row.median_and_best().0);
-    for pair in &mut pairs {
-        let name = pair[0].name;
-        let [one, two] = pair.each_mut().map(Row::median_and_best);
-        let (alone, together) = (one.0 - base[0], two.0 - base[1]);
-        let ratio = match name == "bare service" {
-            true => String::new(),
-            false => format!("{:.2}", together / alone),
-        };
-        let _ = writeln!(
-            table,
-            "| {name} | {:.1} | {:.1} | {alone:.1} | {:.1} | {:.1} | {together:.1} | {ratio} |",
-            one.0, one.1, two.0, two.1
-        );
+    let (mut head, mut line) = ("| |".to_owned(), "|---|".to_owned());
+    for count in thread_counts() {
+        let _ = write!(head, " {count}: median ns | best | added |");
+        line += "---:|---:|---:|";
+        if count > 1 {
+            head += " ratio |";
+            line += "---:|";
+        }
+    }
+    let mut table = format!("\n### {title}\n\n{head}\n{line}\n");
+    let base: Vec<f64> = calls[0].iter_mut().map(Row::median).collect();
+    for (at, rows) in calls.iter_mut().enumerate() {
+        let _ = write!(table, "| {} |", rows[0].name);
+        let alone = rows[0].median() - base[0];
+        for (row, base) in rows.iter_mut().zip(&base) {
+            let (median, best) = row.median_and_best();
+            let added = median - base;
+            let _ = write!(table, " {median:.1} | {best:.1} | {added:.1} |");
+            table += &match row.threads.len() {
+                1 => String::new(),
+                _ if at == 0 => " |".to_owned(),
+                _ => format!(" {:.2} |", added / alone),
+            };
+        }
+        table.push('\n');
     }
     println!("{}", black_box(table));
 }

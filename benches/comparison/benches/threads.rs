@@ -1,9 +1,10 @@
-//! The cost of guards where two threads call one instance, beside one thread. Prints a Markdown table.
+//! The cost of guards where several threads call one instance, beside one thread. Prints a Markdown table.
 //!
 //! `cargo bench --manifest-path benches/comparison/Cargo.toml --bench threads`
 //!
 //! The rows "without a recorder's share" have metric handles that do nothing, so that only what this crate itself shares
-//! between threads is left.
+//! between threads is left. In the rows "for each thread" nothing is shared: what several threads take longer there is the
+//! machine's own, such as processors that are two halves of one.
 
 #[path = "../../support/poll.rs"]
 mod poll;
@@ -29,7 +30,7 @@ use metrics::{
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusRecorder};
 use tower::{Layer, service_fn};
 use tower_keep::{CircuitBreaker, GuardLayer, Track, observe};
-use tower_keep_comparison::{Calls, Row, compare_threads};
+use tower_keep_comparison::{Calls, Row, compare_threads, thread_counts};
 use tower_service::Service;
 
 /// While it is set, handles are made that do nothing.
@@ -101,15 +102,25 @@ impl Recorder for PartlySilent {
 #[repr(align(128))]
 struct Apart<S>(S);
 
-/// The same calls on one thread and on two, each of which has a handle of its own.
-fn pair<S, B>(name: &'static str, service: S) -> [Row; 2]
+/// The same calls on one thread and on several, each of which has a handle of its own.
+fn shared<S, B>(name: &'static str, service: S) -> Vec<Row>
 where
     S: Service<Request<Empty<Bytes>>, Response = Response<B>, Error: std::fmt::Debug>,
     S: Clone + Send + 'static,
     B: http_body::Body,
 {
+    for_each(name, || service.clone())
+}
+
+/// Measures as [`shared`] does, with a service that is made anew for each thread.
+fn for_each<S, B>(name: &'static str, make: impl Fn() -> S) -> Vec<Row>
+where
+    S: Service<Request<Empty<Bytes>>, Response = Response<B>, Error: std::fmt::Debug>,
+    S: Send + 'static,
+    B: http_body::Body,
+{
     let thread = || {
-        let mut handle = Apart(service.clone());
+        let mut handle = Apart(make());
         Box::new(move |calls: u64| {
             // Borrowed first: the closure would own the service alone, without its alignment.
             let handle = &mut handle;
@@ -118,7 +129,13 @@ where
             });
         }) as Calls
     };
-    [1, 2].map(|threads| Row::new(name, (0..threads).map(|_| thread()).collect()))
+    rows(name, thread)
+}
+
+fn rows(name: &'static str, thread: impl Fn() -> Calls) -> Vec<Row> {
+    let counts = thread_counts().into_iter();
+    let row = |threads| Row::new(name, (0..threads).map(|_| thread()).collect());
+    counts.map(row).collect()
 }
 
 /// A service that does with the handles of a recorder what a tracker does with them, and nothing else.
@@ -143,8 +160,8 @@ fn counted(
     })
 }
 
-/// Measures as [`pair`] does, with a clone of the one handle for each call, as servers and routers make them.
-fn cloned<S, B>(name: &'static str, service: S) -> [Row; 2]
+/// Measures as [`shared`] does, with a clone of the one handle for each call, as servers and routers make them.
+fn cloned<S, B>(name: &'static str, service: S) -> Vec<Row>
 where
     S: Service<Request<Empty<Bytes>>, Response = Response<B>, Error: std::fmt::Debug>,
     S: Clone + Send + Sync + 'static,
@@ -160,7 +177,7 @@ where
             });
         }) as Calls
     };
-    [1, 2].map(|threads| Row::new(name, (0..threads).map(|_| thread()).collect()))
+    rows(name, thread)
 }
 
 /// Makes the metric handles of a service do nothing.
@@ -204,32 +221,36 @@ fn main() {
     let track = |name: &str| Track::new(name.to_owned());
     let both = |name: &str| (track(name), breaker(name));
     compare_threads(
-        "Guards of an HTTP call, one thread and two on one instance",
+        "Guards of an HTTP call, one thread and several on one instance",
         vec![
-            pair("bare service", hello),
-            pair("the handles of a recorder alone", counted("alone")),
-            pair("a breaker", GuardLayer::server(breaker("one")).layer(hello)),
-            pair(
+            shared("bare service", hello),
+            shared("the handles of a recorder alone", counted("alone")),
+            shared("a breaker", GuardLayer::server(breaker("one")).layer(hello)),
+            shared(
                 "a breaker, a window of time",
                 GuardLayer::server(timed_breaker("timed")).layer(hello),
             ),
-            pair("a tracker", GuardLayer::server(track("one")).layer(hello)),
-            pair(
+            shared("a tracker", GuardLayer::server(track("one")).layer(hello)),
+            shared(
                 "a tracker, without a recorder's share",
                 silent(GuardLayer::server(track("silent one")).layer(hello)),
             ),
-            pair(
+            shared(
                 "breaker and tracker in one",
                 GuardLayer::server(both("both")).layer(hello),
             ),
-            pair(
+            shared(
                 "both, without a recorder's share",
                 silent(GuardLayer::server(both("silent both")).layer(hello)),
             ),
-            pair("the server stack", observe("all").server().layer(hello)),
-            pair(
+            shared("the server stack", observe("all").server().layer(hello)),
+            shared(
                 "the server stack, without a recorder's share",
                 silent(observe("silent all").server().layer(hello)),
+            ),
+            for_each(
+                "the server stack, one for each thread, without a recorder's share",
+                || silent(observe("silent own").server().layer(hello)),
             ),
             cloned(
                 "a breaker, cloned for each call",
