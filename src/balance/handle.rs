@@ -140,6 +140,27 @@ impl Balance {
 
     /// Returns a balancer of HTTP clients, which `make` makes for each endpoint. Without an endpoint, the error of a call is a
     /// [`Rejection`](crate::Rejection). Errors become a `BoxError`.
+    ///
+    /// ```
+    /// use http::{Request, Response};
+    /// use http_body_util::Full;
+    /// use tower::{ServiceExt, service_fn};
+    /// use tower_keep::Balance;
+    ///
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), tower_keep::BoxError> {
+    /// let orders = Balance::new("orders").client(|address: &String| {
+    ///     let address = address.clone();
+    ///     // In place of a client that sends requests to this address.
+    ///     service_fn(move |_: Request<String>| {
+    ///         let body = Full::<bytes::Bytes>::from(address.clone());
+    ///         async move { Ok::<_, std::io::Error>(Response::new(body)) }
+    ///     })
+    /// });
+    /// orders.endpoints().set(["10.0.0.1:8080".to_owned()]);
+    /// let response = orders.oneshot(Request::new(String::new())).await?;
+    /// assert_eq!(response.status(), 200);
+    /// # Ok(()) }
+    /// ```
     pub fn client<K, S>(
         &self,
         make: impl Fn(&K) -> S + Send + Sync + 'static,
@@ -152,6 +173,18 @@ impl Balance {
 
     /// Returns a balancer of gRPC clients such as tonic's `Channel`, which `make` makes for each endpoint. Without an endpoint, a call
     /// has the status `UNAVAILABLE`.
+    ///
+    /// ```
+    /// # #[cfg(feature = "tonic")] #[tokio::main(flavor = "current_thread")] async fn main() {
+    /// use tonic::transport::{Endpoint, Uri};
+    /// use tower_keep::Balance;
+    ///
+    /// let orders = Balance::new("orders").grpc_client(|address: &Uri| Endpoint::from(address.clone()).connect_lazy());
+    /// orders.endpoints().set([Uri::from_static("http://10.0.0.1:50051"), Uri::from_static("http://10.0.0.2:50051")]);
+    /// assert_eq!(orders.endpoints().keys().len(), 2);
+    /// # }
+    /// # #[cfg(not(feature = "tonic"))] fn main() {}
+    /// ```
     pub fn grpc_client<K, S>(
         &self,
         make: impl Fn(&K) -> S + Send + Sync + 'static,

@@ -77,6 +77,19 @@ impl HedgeLayer<AnyService, CloneRequests> {
     }
 
     /// Classifies attempts by a closure: as [`RetryLayer::classify`].
+    ///
+    /// ```
+    /// use tower_keep::{Outcome, hedge::{Hedge, HedgeLayer}};
+    ///
+    /// // A replica that has no entry yet is asked no further: the next one is.
+    /// let layer = HedgeLayer::any(Hedge::new("replicas")).classify(|input| {
+    ///     match input.response::<Option<u32>>() {
+    ///         Some(None) => Outcome::Failure,
+    ///         _ => input.outcome(),
+    ///     }
+    /// });
+    /// # let _ = layer;
+    /// ```
     #[must_use]
     pub fn classify<V: Into<ClassifyOutput>>(
         self,
@@ -199,6 +212,17 @@ impl<P: Protocol + Clone, M> HedgeLayer<P, HttpRetry<M>> {
     }
 
     /// Sets how to read a peer's own retry-after from the head of a failed response: as [`RetryLayer::read_retry_after`].
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use tower_keep::{hedge::{Hedge, HedgeLayer}, retry::RetryAfter};
+    ///
+    /// let layer = HedgeLayer::client(Hedge::new("orders")).read_retry_after(|head| {
+    ///     let wait = head.headers.get("retry-after-ms")?.to_str().ok()?;
+    ///     Some(RetryAfter::NotBefore(Duration::from_millis(wait.parse().ok()?)))
+    /// });
+    /// # let _ = layer;
+    /// ```
     #[must_use]
     pub fn read_retry_after(
         self,
@@ -209,6 +233,18 @@ impl<P: Protocol + Clone, M> HedgeLayer<P, HttpRetry<M>> {
 
     /// Classifies attempts by a closure: failures, overload and timeouts are followed by the next attempt. Every layer of the stack uses
     /// its outcome; see [`GuardLayer::classify`](crate::GuardLayer::classify).
+    ///
+    /// ```
+    /// use tower_keep::{Outcome, hedge::{Hedge, HedgeLayer}};
+    ///
+    /// let layer = HedgeLayer::client(Hedge::new("orders")).classify(|input| {
+    ///     match input.status() {
+    ///         Some(status) if status.as_u16() == 425 => Outcome::Failure,
+    ///         _ => input.outcome(),
+    ///     }
+    /// });
+    /// # let _ = layer;
+    /// ```
     #[must_use]
     pub fn classify<V: Into<ClassifyOutput>>(
         self,

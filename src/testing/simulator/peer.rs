@@ -40,6 +40,15 @@ pub struct Peer {
 impl Peer {
     /// Creates a peer with so many workers, 1 to 100,000, each of which takes this time for a call on average: longer than zero, at
     /// most 1 h.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use tower_keep::testing::simulator::Peer;
+    ///
+    /// // Some 1,000 calls a second.
+    /// let peer = Peer::new(50, Duration::from_millis(50));
+    /// # let _ = peer;
+    /// ```
     pub fn new(workers: u32, time: Duration) -> Self {
         Peer {
             workers,

@@ -53,6 +53,19 @@ pub(super) struct Client<G> {
 
 impl Simulator {
     /// Creates a simulator of one client, which neither retries nor hedges.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use tower_keep::CircuitBreaker;
+    /// use tower_keep::testing::simulator::{Arrivals, Peer, Simulator};
+    ///
+    /// let peer = Peer::new(10, Duration::from_millis(100));
+    /// let simulator = Simulator::new(peer, Arrivals::open(50.0));
+    /// let minute = Duration::from_secs(60);
+    /// let report = simulator.run(minute, |_| None::<CircuitBreaker>)?;
+    /// assert_eq!(report.total(Duration::ZERO..minute).goodput(), 1.0);
+    /// # Ok::<(), tower_keep::ConfigError>(())
+    /// ```
     pub fn new(peer: Peer, arrivals: Arrivals) -> Self {
         Simulator {
             peer,
