@@ -50,7 +50,7 @@ impl DrivenHedge {
             retry.clone(),
             (),
             |_| pending(),
-            |config, outcome| (*outcome, config.decide(*outcome, None)),
+            |settings, outcome| (*outcome, settings.decide(*outcome, None)),
         );
         call.start_first(
             &mut attempts,

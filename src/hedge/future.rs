@@ -23,8 +23,8 @@ use crate::{
     call::{Outcome, catch, drop_losers},
     context::Context,
     retry::{
-        Attempt, Attempts, CallConfig, DecideOnError, FailedAttempt, Reservation, RetryConfig,
-        RetryDecision, RunAttempts, RunningAttempt, SpentRetry,
+        Attempt, Attempts, CallConfig, DecideOnError, FailedAttempt, Reservation, RetryDecision,
+        RetrySettings, RunAttempts, RunningAttempt, SpentRetry,
     },
     timeout::poll_sleep,
     util::poll::POLLED_AFTER_COMPLETION,
@@ -372,7 +372,7 @@ where
     pub fn when<D: Into<RetryDecision>>(
         self,
         decide: impl Fn(&E) -> D,
-    ) -> HedgeFuture<RunAttempts<(), F, impl Fn(&RetryConfig, &E) -> (Outcome, RetryDecision)>>
+    ) -> HedgeFuture<RunAttempts<(), F, impl Fn(&RetrySettings, &E) -> (Outcome, RetryDecision)>>
     {
         HedgeFuture {
             first: self.first,

@@ -143,7 +143,7 @@ impl Hedge {
         E: Error + 'static,
     {
         // A function pointer, whose type names `E`: from it, `when` knows what its closure takes.
-        self.run_classified(work, |config, error| config.classify_error(error))
+        self.run_classified(work, |settings, error| settings.classify_error(error))
     }
 
     /// Runs work whose error does not implement `Error`: a boxed one, anyhow's, a `String`. An error that cannot be inspected is a
@@ -174,7 +174,7 @@ impl Hedge {
         Fut: Future<Output = Result<T, E>>,
         E: 'static,
     {
-        self.run_classified(work, |config, error| config.classify_any_error(error))
+        self.run_classified(work, |settings, error| settings.classify_any_error(error))
     }
 
     /// Runs work as [`run`](Self::run) does, and classifies its errors by the function.

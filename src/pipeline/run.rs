@@ -93,9 +93,9 @@ where
                 let result = run.run_hedged(parts).await;
                 (run, result)
             },
-            |config, failed| {
+            |settings, failed| {
                 let outcome = failed.outcome();
-                (outcome, config.decide(outcome, failed.error()))
+                (outcome, settings.decide(outcome, failed.error()))
             },
         );
         attempts.await.1
@@ -128,9 +128,9 @@ where
                 };
                 attempt.run_attempt(parts).await
             },
-            |config, failed| {
+            |settings, failed| {
                 let outcome = failed.outcome();
-                (outcome, config.decide(outcome, failed.error()))
+                (outcome, settings.decide(outcome, failed.error()))
             },
         );
         attempts.await

@@ -95,7 +95,7 @@ where
         let error = result.as_ref().err().map(|error| &**error as _);
         let default_decision = match outcome {
             Outcome::Success => RetryDecision::Stop,
-            _ => config.get(self.retry()).decide(outcome, error),
+            _ => config.settings(self.retry()).decide(outcome, error),
         };
         let attempt = AttemptResult {
             request: self.request.as_ref(),

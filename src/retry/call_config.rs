@@ -1,6 +1,6 @@
 use std::sync::Arc;
 
-use super::{Budget, Retry, config::RetryConfig, config_word::ConfigWord};
+use super::{Budget, Retry, RetrySettings, config_word::ConfigWord};
 
 /// The settings with which a call has begun, whatever becomes of those of the [`Retry`].
 ///
@@ -9,7 +9,7 @@ use super::{Budget, Retry, config::RetryConfig, config_word::ConfigWord};
 pub struct CallConfig {
     word: ConfigWord,
     /// Found when the first attempt has failed, since most calls need none of it.
-    config: Option<Arc<RetryConfig>>,
+    settings: Option<Arc<RetrySettings>>,
 }
 
 impl CallConfig {
@@ -18,7 +18,7 @@ impl CallConfig {
     pub(crate) fn new(retry: &Retry) -> Self {
         CallConfig {
             word: retry.shared.config.word(),
-            config: None,
+            settings: None,
         }
     }
 
@@ -35,9 +35,9 @@ impl CallConfig {
     }
 
     /// Returns all settings. Takes a lock at the first failure of a call.
-    pub(super) fn get(&mut self, retry: &Retry) -> &RetryConfig {
+    pub(super) fn settings(&mut self, retry: &Retry) -> &RetrySettings {
         let word = self.word;
-        self.config
+        self.settings
             .get_or_insert_with(|| retry.shared.config.find(word))
     }
 }

@@ -29,7 +29,7 @@ impl DrivenCall {
             }
             return None;
         }
-        let decision = self.state.config.get(retry).decide(outcome, None);
+        let decision = self.state.config.settings(retry).decide(outcome, None);
         self.state.on_failure(retry, outcome, decision, None)
     }
 

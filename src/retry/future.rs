@@ -10,12 +10,12 @@ use pin_project_lite::pin_project;
 use tokio::time::{Instant, sleep};
 
 use super::{
-    Attempt, Attempts, NotRetried, RetryDecision,
+    Attempt, Attempts, NotRetried, RetryDecision, RetrySettings,
     attempts::FailedAttempt,
     call_config::CallConfig,
-    config::{DecideOnError, RetryConfig},
     run::RunAttempts,
     running_attempt::RunningAttempt,
+    settings::DecideOnError,
     stage::{Stage, StageProj, poll_ready_before},
     state::RetryState,
 };
@@ -192,7 +192,7 @@ where
     pub fn when<D: Into<RetryDecision>>(
         self,
         decide: impl Fn(&E) -> D,
-    ) -> RetryFuture<RunAttempts<(), F, impl Fn(&RetryConfig, &E) -> (Outcome, RetryDecision)>>
+    ) -> RetryFuture<RunAttempts<(), F, impl Fn(&RetrySettings, &E) -> (Outcome, RetryDecision)>>
     {
         RetryFuture {
             stage: self.stage,
@@ -241,8 +241,9 @@ where
     pub fn when<D: Into<RetryDecision>>(
         self,
         decide: impl Fn(&E) -> D,
-    ) -> RetryFuture<RunAttempts<Option<S>, F, impl Fn(&RetryConfig, &E) -> (Outcome, RetryDecision)>>
-    {
+    ) -> RetryFuture<
+        RunAttempts<Option<S>, F, impl Fn(&RetrySettings, &E) -> (Outcome, RetryDecision)>,
+    > {
         RetryFuture {
             stage: self.stage,
             state: self.state,

@@ -1,6 +1,6 @@
 use std::sync::Arc;
 
-use super::{RetrySettings, config::RetryConfig, config_word::ConfigWord};
+use super::{RetrySettings, config_word::ConfigWord};
 use crate::util::{
     history::{History, Versions},
     sync::{
@@ -16,7 +16,7 @@ use crate::util::{
 pub(super) struct LiveConfig {
     /// See [`ConfigWord`].
     word: AtomicU64,
-    history: History<RetryConfig>,
+    history: History<RetrySettings>,
 }
 
 impl LiveConfig {
@@ -24,7 +24,7 @@ impl LiveConfig {
     pub(super) fn new(settings: RetrySettings) -> Self {
         LiveConfig {
             word: AtomicU64::new(ConfigWord::new(&settings, 0).pack()),
-            history: History::new(RetryConfig { settings }),
+            history: History::new(settings),
         }
     }
 
@@ -36,32 +36,29 @@ impl LiveConfig {
     }
 
     /// Returns the settings of calls that begin now.
-    pub(super) fn latest(&self) -> Arc<RetryConfig> {
+    pub(super) fn latest(&self) -> Arc<RetrySettings> {
         self.history.latest()
     }
 
     /// Returns the settings of a call that began with this word, or the oldest ones that are kept.
-    pub(super) fn find(&self, word: ConfigWord) -> Arc<RetryConfig> {
-        let mut config = self.history.find(word.version());
-        if config.settings.max_attempts != word.max_attempts() {
+    pub(super) fn find(&self, word: ConfigWord) -> Arc<RetrySettings> {
+        let mut settings = self.history.find(word.version());
+        if settings.max_attempts != word.max_attempts() {
             // Its own are gone. The attempts stay as many as they were, since what keeps no request for another attempt
             // relies on that.
-            Arc::make_mut(&mut config).settings.max_attempts = word.max_attempts();
+            Arc::make_mut(&mut settings).max_attempts = word.max_attempts();
         }
-        config
+        settings
     }
 
     /// Locks the settings, for a change that must not meet another.
-    pub(super) fn lock(&self) -> MutexGuard<'_, Versions<RetryConfig>> {
+    pub(super) fn lock(&self) -> MutexGuard<'_, Versions<RetrySettings>> {
         self.history.lock()
     }
 
     /// Makes settings, which are valid, those of calls that begin later.
-    pub(super) fn publish(&self, versions: &mut Versions<RetryConfig>, settings: RetrySettings) {
-        let config = RetryConfig {
-            settings: settings.clone(),
-        };
-        let version = versions.push(config);
+    pub(super) fn publish(&self, versions: &mut Versions<RetrySettings>, settings: RetrySettings) {
+        let version = versions.push(settings.clone());
         let word = ConfigWord::new(&settings, version);
         self.word.store(word.pack(), Ordering::Relaxed);
     }

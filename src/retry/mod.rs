@@ -173,7 +173,6 @@ mod budget;
 mod builder;
 mod call_config;
 mod clone_requests;
-mod config;
 mod config_word;
 mod decision;
 mod delays;
@@ -240,9 +239,9 @@ pub(crate) use self::http::{HttpAttempts, MapBody};
 pub(crate) use any::ServiceAttempts;
 pub(crate) use attempts::{Attempts, FailedAttempt, RequestCopy};
 pub(crate) use call_config::CallConfig;
-pub(crate) use config::{DecideOnError, RetryConfig};
 pub(crate) use run::RunAttempts;
 pub(crate) use running_attempt::RunningAttempt;
+pub(crate) use settings::DecideOnError;
 pub(crate) use stack::RetryStack;
 pub(crate) use state::{CallCompletion, attempt_context};
 

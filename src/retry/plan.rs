@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::{Delays, NotRetried, RetryDecision, config::RetryConfig};
+use super::{Delays, NotRetried, RetryDecision, RetrySettings};
 use crate::{call::NotSent, context::min_some};
 
 /// Resolution of timers: a sleep may end this much late.
@@ -55,18 +55,18 @@ impl AttemptPlan {
         &mut self,
         decision: RetryDecision,
         now: impl FnOnce() -> Instant,
-        config: &RetryConfig,
+        settings: &RetrySettings,
         seed: impl FnOnce() -> u64,
     ) -> Result<Duration, Option<NotRetried>> {
         let requested = requested_wait(decision)?;
         // The deadline comes last: its check reads the clock.
-        if self.attempts_started >= config.settings.max_attempts {
+        if self.attempts_started >= settings.max_attempts {
             return Err(Some(NotRetried::MaxAttempts));
         }
-        if requested.is_some_and(|wait| wait > config.settings.max_retry_after) {
+        if requested.is_some_and(|wait| wait > settings.max_retry_after) {
             return Err(Some(NotRetried::RetryAfter));
         }
-        let new_delays = || Box::new(config.settings.backoff.delays_with_seed(seed()));
+        let new_delays = || Box::new(settings.backoff.delays_with_seed(seed()));
         let delay = next_delay(self.delays.get_or_insert_with(new_delays), decision);
         if self.has_time_for(delay, now) {
             Ok(delay)
@@ -144,7 +144,6 @@ fn next_delay(delays: &mut Delays, decision: RetryDecision) -> Duration {
 #[cfg(test)]
 mod tests {
     use super::{super::Backoff, *};
-    use crate::retry::RetrySettings;
     use NotSent::{ClosedIdle, NoConnection, RefusedByPeer, Unsendable, UntrustedPeer};
     use proptest::prelude::*;
 
@@ -203,22 +202,21 @@ mod tests {
         assert_eq!(plan.attempt_number(), 2);
     }
 
-    fn config(backoff: Backoff, max_retry_after: Duration) -> RetryConfig {
-        let settings = RetrySettings {
+    fn settings(backoff: Backoff, max_retry_after: Duration) -> RetrySettings {
+        RetrySettings {
             backoff,
             max_retry_after,
             ..RetrySettings::default()
-        };
-        RetryConfig { settings }
+        }
     }
 
     #[test]
     fn retry_after_up_to_max_is_honored() {
         let max = Duration::from_secs(1);
-        let config = config(Backoff::constant(TIMER_RESOLUTION), max);
+        let settings = settings(Backoff::constant(TIMER_RESOLUTION), max);
         for (wait, honored) in [(max, true), (max + TIMER_RESOLUTION, false)] {
             let mut plan = AttemptPlan::default();
-            let next = plan.plan_retry(RetryDecision::After(wait), Instant::now, &config, || 7);
+            let next = plan.plan_retry(RetryDecision::After(wait), Instant::now, &settings, || 7);
             assert_eq!(
                 next,
                 if honored {
@@ -237,14 +235,14 @@ mod tests {
             wait in 0_u64..2_000, first in 0_u64..500, left in 0_u64..3_000, seed: u64, exactly: bool,
         ) {
             let millis = Duration::from_millis;
-            let config = config(Backoff::constant(millis(first)), millis(1_000));
+            let settings = settings(Backoff::constant(millis(first)), millis(1_000));
             let (mut plan, now) = (AttemptPlan::default(), Instant::now());
             plan.cap_deadline(now + millis(left));
             plan.count_attempt();
             let requested = millis(wait);
             let decision = if exactly { RetryDecision::After(requested) } else { RetryDecision::NotBefore(requested) };
             let expected = if exactly { requested } else { requested.max(millis(first)) };
-            let next = plan.plan_retry(decision, || now, &config, || seed);
+            let next = plan.plan_retry(decision, || now, &settings, || seed);
             if wait > 1_000 {
                 prop_assert_eq!(next, Err(Some(NotRetried::RetryAfter)));
             } else if expected + TIMER_RESOLUTION > millis(left) {

@@ -9,8 +9,8 @@ use tokio::time::Instant;
 
 use super::{
     Attempt, Budget, RetryBuilder, RetryFuture, RetrySettings, builder::component,
-    config::DecideOnError, delays::random_seed, live_config::LiveConfig, metrics::RetryMetrics,
-    run::RunAttempts,
+    delays::random_seed, live_config::LiveConfig, metrics::RetryMetrics, run::RunAttempts,
+    settings::DecideOnError,
 };
 use crate::{
     call::{ConfigError, Label},
@@ -171,9 +171,12 @@ impl Retry {
         E: Error + 'static,
     {
         // A function pointer, whose type names `E`: from it, `when` knows what its closure takes.
-        RetryFuture::new(RunAttempts::new(self.clone(), (), work, |config, error| {
-            config.classify_error(error)
-        }))
+        RetryFuture::new(RunAttempts::new(
+            self.clone(),
+            (),
+            work,
+            |settings, error| settings.classify_error(error),
+        ))
     }
 
     /// Runs work whose error does not implement `Error`: a boxed one, anyhow's, a `String`. An error that cannot be
@@ -201,9 +204,12 @@ impl Retry {
         Fut: Future<Output = Result<T, E>>,
         E: 'static,
     {
-        RetryFuture::new(RunAttempts::new(self.clone(), (), work, |config, error| {
-            config.classify_any_error(error)
-        }))
+        RetryFuture::new(RunAttempts::new(
+            self.clone(),
+            (),
+            work,
+            |settings, error| settings.classify_any_error(error),
+        ))
     }
 
     /// Runs work that changes some state, such as a connection: each attempt takes the state, and returns it with its
@@ -244,7 +250,9 @@ impl Retry {
         Fut: Future<Output = (S, Result<T, E>)>,
         E: Error + 'static,
     {
-        self.run_classified(state, work, |config, error| config.classify_error(error))
+        self.run_classified(state, work, |settings, error| {
+            settings.classify_error(error)
+        })
     }
 
     /// Runs work as [`run_with`](Self::run_with) does, and classifies its errors by the function.
@@ -280,7 +288,7 @@ impl RetryShared {
 
     /// Returns the settings of calls that begin now.
     pub(super) fn latest_settings(&self) -> RetrySettings {
-        self.settings(&self.config.latest().settings)
+        self.settings(&self.config.latest())
     }
 
     /// Checks settings, applies them, and logs what they have changed.
@@ -299,7 +307,7 @@ impl RetryShared {
     fn apply_valid(&self, settings: &RetrySettings, now: Instant) -> SettingChanges {
         // Held to the end, so that the settings of two changes do not mix.
         let mut versions = self.config.lock();
-        let current = self.settings(&versions.latest().settings);
+        let current = self.settings(&versions.latest());
         let changes = current.changes(settings);
         if changes.is_empty() {
             return changes;

@@ -1,10 +1,8 @@
 use std::future::Future;
 
 use super::{
-    Attempt, Attempts, Retry, RetryDecision,
-    attempts::FailedAttempt,
-    call_config::CallConfig,
-    config::{DecideOnError, RetryConfig},
+    Attempt, Attempts, Retry, RetryDecision, RetrySettings, attempts::FailedAttempt,
+    call_config::CallConfig, settings::DecideOnError,
 };
 use crate::{
     call::Outcome, context::Context, util::hook::catch_hook, util::poll::POLLED_AFTER_COMPLETION,
@@ -35,15 +33,15 @@ impl<S, F, E> RunAttempts<S, F, DecideOnError<E>> {
     pub(crate) fn when<D: Into<RetryDecision>>(
         self,
         decide: impl Fn(&E) -> D,
-    ) -> RunAttempts<S, F, impl Fn(&RetryConfig, &E) -> (Outcome, RetryDecision)> {
+    ) -> RunAttempts<S, F, impl Fn(&RetrySettings, &E) -> (Outcome, RetryDecision)> {
         let classify_error = self.classify_error;
         RunAttempts {
             retry: self.retry,
             state: self.state,
             work: self.work,
-            classify_error: move |config: &RetryConfig, error: &E| {
+            classify_error: move |settings: &RetrySettings, error: &E| {
                 // The closure decides about retrying only: the budget still counts the outcome of the error itself.
-                let (outcome, _) = classify_error(config, error);
+                let (outcome, _) = classify_error(settings, error);
                 let decision = catch_hook(|| decide(error).into());
                 (outcome, decision.unwrap_or(RetryDecision::Stop))
             },
@@ -59,12 +57,12 @@ impl<S, F, C> RunAttempts<S, F, C> {
         config: &mut CallConfig,
     ) -> Result<Result<T, E>, FailedAttempt<Result<T, E>>>
     where
-        C: Fn(&RetryConfig, &E) -> (Outcome, RetryDecision),
+        C: Fn(&RetrySettings, &E) -> (Outcome, RetryDecision),
     {
         let Err(error) = &output else {
             return Ok(output);
         };
-        let (outcome, decision) = (self.classify_error)(config.get(&self.retry), error);
+        let (outcome, decision) = (self.classify_error)(config.settings(&self.retry), error);
         Err(FailedAttempt {
             output,
             outcome,
@@ -80,7 +78,7 @@ where
     F: FnMut(Attempt) -> Fut,
     Fut: Future<Output = Result<T, E>>,
     // What its errors mean.
-    C: Fn(&RetryConfig, &E) -> (Outcome, RetryDecision),
+    C: Fn(&RetrySettings, &E) -> (Outcome, RetryDecision),
 {
     type Future = Fut;
     type AttemptOutput = Result<T, E>;
@@ -118,7 +116,7 @@ where
     F: FnMut(S, Attempt) -> Fut,
     Fut: Future<Output = (S, Result<T, E>)>,
     // What its errors mean.
-    C: Fn(&RetryConfig, &E) -> (Outcome, RetryDecision),
+    C: Fn(&RetrySettings, &E) -> (Outcome, RetryDecision),
 {
     type Future = Fut;
     type AttemptOutput = Result<T, E>;

@@ -182,9 +182,9 @@ where
                 // The closure that reads a retry-after takes the head as parts.
                 let (parts, body) = response.into_parts();
                 let retry_after = self.rules().retry_after(&parts);
-                let config = config.get(self.stack.layer.retry());
+                let settings = config.settings(self.stack.layer.retry());
                 let code = grpc_code(&self.exchange, parts.status);
-                let decision = config.decide_about_response(outcome, code, retry_after);
+                let decision = settings.decide_about_response(outcome, code, retry_after);
                 (Response::from_parts(parts, body), decision)
             }
         }
@@ -197,8 +197,8 @@ where
     ) -> (RetryDecision, Option<NotSent>) {
         let protocol = self.stack.layer.protocol();
         let error = protocol.classify_error(&mut self.exchange, error);
-        let config = config.get(self.stack.layer.retry());
-        let decision = config.decide(self.exchange.outcome(), error);
+        let settings = config.settings(self.stack.layer.retry());
+        let decision = settings.decide(self.exchange.outcome(), error);
         // An error that is not worth another attempt is not worth another connection either.
         let not_sent = match decision {
             RetryDecision::Stop => None,

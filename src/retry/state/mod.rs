@@ -276,8 +276,10 @@ impl RetryState {
         now: &CallClock,
     ) -> Result<Duration, Option<NotRetried>> {
         let seed = || next_seed(&retry.shared.jitter_seeds);
-        let config = self.config.get(retry);
-        let delay = self.plan.plan_retry(decision, || now.now(), config, seed)?;
+        let settings = self.config.settings(retry);
+        let delay = self
+            .plan
+            .plan_retry(decision, || now.now(), settings, seed)?;
         // Last, so that nothing is taken for an attempt that cannot be made.
         if let Some(budget) = self.config.budget(retry) {
             let reservation = budget.reserve(outcome, now);
