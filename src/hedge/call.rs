@@ -202,7 +202,7 @@ impl<T> HedgeCall<T> {
         time_limit: Option<Duration>,
         now: impl FnOnce() -> Instant,
     ) {
-        let max_attempts = self.config.word().max_attempts();
+        let max_attempts = self.config.max_attempts();
         if !is_repeatable || max_attempts == 1 {
             self.plan = HedgePlan::new(1, None);
             return;

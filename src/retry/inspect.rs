@@ -2,8 +2,8 @@ use std::time::Duration;
 
 use super::{
     Budget,
-    retry::RetryShared,
     settings::{MAX_ATTEMPTS, MAX_RETRY_AFTER as MAX_TIME},
+    shared::RetryShared,
 };
 use crate::{
     call::{CallClock, ConfigError},

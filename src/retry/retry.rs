@@ -1,21 +1,14 @@
-use std::{
-    error::Error,
-    fmt,
-    future::Future,
-    sync::{Arc, atomic::AtomicU64},
-};
+use std::{error::Error, fmt, future::Future, sync::Arc};
 
 use tokio::time::Instant;
 
 use super::{
-    Attempt, Budget, RetryBuilder, RetryFuture, RetrySettings, builder::component,
-    delays::random_seed, live_config::LiveConfig, metrics::RetryMetrics, run::RunAttempts,
-    settings::DecideOnError,
+    Attempt, Budget, RetryBuilder, RetryFuture, RetrySettings, run::RunAttempts,
+    settings::DecideOnError, shared::RetryShared,
 };
 use crate::{
     call::{ConfigError, Label},
     registry,
-    util::setting_changes::SettingChanges,
 };
 
 /// A handle with the settings, the budget and the metrics of retries: see the [module](super).
@@ -26,15 +19,6 @@ use crate::{
 #[derive(Clone)]
 pub struct Retry {
     pub(super) shared: Arc<RetryShared>,
-}
-
-pub(super) struct RetryShared {
-    pub(super) config: LiveConfig,
-    /// Unused while the settings have none.
-    pub(super) budget: Budget,
-    /// Each call takes the next seed of the sequence.
-    pub(super) jitter_seeds: AtomicU64,
-    pub(super) metrics: RetryMetrics,
 }
 
 impl Retry {
@@ -81,13 +65,10 @@ impl Retry {
         budget: Budget,
         seed: Option<u64>,
     ) -> Self {
-        let shared = Arc::new(RetryShared {
-            config: LiveConfig::new(settings),
-            budget,
-            jitter_seeds: AtomicU64::new(seed.unwrap_or_else(random_seed)),
-            metrics: RetryMetrics::new(name),
-        });
-        Retry { shared }
+        let shared = RetryShared::new(name, settings, budget, seed);
+        Retry {
+            shared: Arc::new(shared),
+        }
     }
 
     /// Returns the name.
@@ -268,56 +249,6 @@ impl Retry {
     {
         let attempts = RunAttempts::new(self.clone(), Some(state), work, classify_error);
         RetryFuture::new(attempts)
-    }
-}
-
-impl RetryShared {
-    /// Returns the budget, if calls that begin now have one.
-    pub(super) fn budget(&self) -> Option<&Budget> {
-        self.config.word().has_budget().then_some(&self.budget)
-    }
-
-    /// Returns the settings as they are: those of the budget may have been changed by another that shares it.
-    fn settings(&self, published: &RetrySettings) -> RetrySettings {
-        let budget = published.budget.map(|_| self.budget.settings());
-        RetrySettings {
-            budget,
-            ..published.clone()
-        }
-    }
-
-    /// Returns the settings of calls that begin now.
-    pub(super) fn latest_settings(&self) -> RetrySettings {
-        self.settings(&self.config.latest())
-    }
-
-    /// Checks settings, applies them, and logs what they have changed.
-    ///
-    /// # Errors
-    ///
-    /// Returns an error that names the first setting that is invalid.
-    pub(super) fn apply(&self, settings: &RetrySettings) -> Result<(), ConfigError> {
-        settings.validate(&component(&self.metrics.name()))?;
-        let changes = self.apply_valid(settings, Instant::now());
-        self.metrics.report_applied(&changes);
-        Ok(())
-    }
-
-    /// Changes the settings, which are valid. Returns what was changed.
-    fn apply_valid(&self, settings: &RetrySettings, now: Instant) -> SettingChanges {
-        // Held to the end, so that the settings of two changes do not mix.
-        let mut versions = self.config.lock();
-        let current = self.settings(&versions.latest());
-        let changes = current.changes(settings);
-        if changes.is_empty() {
-            return changes;
-        }
-        if let Some(budget) = settings.budget {
-            // First, so that no call uses a budget of former settings for the first time.
-            self.budget.apply(budget, now);
-        }
-        self.config.publish(&mut versions, settings.clone());
-        changes
     }
 }
 

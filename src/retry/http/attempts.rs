@@ -84,7 +84,7 @@ where
         let exchange = layer.protocol().read(&mut request);
         let (parts, body) = request.into_parts();
         // Without retries nothing is buffered, and the predicate is not asked.
-        let retries = config.word().max_attempts() > 1;
+        let retries = config.max_attempts() > 1;
         let is_repeatable = retries && rules.is_repeatable(&parts);
         let is_buffered = is_repeatable || (retries && rules.may_retry_unsent());
         let request = FirstRequest {

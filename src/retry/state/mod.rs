@@ -4,7 +4,7 @@ use tokio::time::Instant;
 
 use super::{
     Attempt, Budget, NotRetried, Reservation, Retry, RetryDecision, SpentRetry,
-    call_config::CallConfig, delays::next_seed, plan::AttemptPlan,
+    call_config::CallConfig, plan::AttemptPlan,
 };
 use crate::{
     call::{CallClock, NotSent, Outcome, Rejection, RejectionKind},
@@ -97,7 +97,7 @@ impl RetryState {
         now: &CallClock,
     ) -> bool {
         let after = |time: Duration| now.now().checked_add(time);
-        if let Some(end) = self.config.word().max_elapsed().and_then(after) {
+        if let Some(end) = self.config.max_elapsed().and_then(after) {
             self.plan.cap_deadline(end);
         }
         // Unlike `max_elapsed`, a time limit also ends the caller's wait: attempts pass on what is left of it.
@@ -166,7 +166,7 @@ impl RetryState {
             later: 0,
             deadline: self.plan.deadline(),
             caller_deadline: self.caller_deadline,
-            is_last: self.plan.attempt_number() >= self.config.word().max_attempts(),
+            is_last: self.plan.attempt_number() >= self.config.max_attempts(),
         }
     }
 
@@ -200,7 +200,7 @@ impl RetryState {
     /// Ends the attempts with a success. Returns what is left to do when the call ends, if there is anything.
     #[inline]
     pub(super) fn on_success(&mut self) -> Option<CallCompletion> {
-        let (has_budget, was_retried) = (self.config.word().has_budget(), self.plan.was_retried());
+        let (has_budget, was_retried) = (self.config.has_budget(), self.plan.was_retried());
         // What was taken was taken for a retry, from a budget.
         (has_budget || was_retried).then(|| CallCompletion {
             taken: self.taken.take(),
@@ -275,7 +275,7 @@ impl RetryState {
         decision: RetryDecision,
         now: &CallClock,
     ) -> Result<Duration, Option<NotRetried>> {
-        let seed = || next_seed(&retry.shared.jitter_seeds);
+        let seed = || retry.shared.next_jitter_seed();
         let settings = self.config.settings(retry);
         let delay = self
             .plan
