@@ -98,7 +98,7 @@ where
     #[inline]
     fn call(&mut self, request: Request<B>) -> Self::Future {
         let config = CallConfig::new(&self.hedge.shared.retry);
-        let (attempts, request) = HttpAttempts::new(request, self.stack.clone(), &config);
+        let (attempts, parts, body) = HttpAttempts::new(request, self.stack.clone(), &config);
         let (hedge, time_limit) = (self.hedge.clone(), attempts.time_limit());
         let ready = &mut self.inner;
         HedgeFuture::started(
@@ -106,7 +106,7 @@ where
             hedge,
             config,
             time_limit,
-            |attempts, _, context| attempts.start_first(ready, request, context),
+            |attempts, _, context| attempts.start_first(ready, parts, body, context),
         )
     }
 }

@@ -13,9 +13,9 @@ use tower_service::Service;
 use super::{
     HttpRetry, MapBody, RetryBody,
     body::BodyCompletion,
-    first_request::{FirstRequest, set_request_context},
     grpc_code,
     headers::{deadline_error, remove_previous_attempts, set_previous_attempts, shorten_timeout},
+    request_context::{set_request_context, shared_context},
 };
 use crate::{
     call::{BoxError, NotSent, Outcome},
@@ -38,6 +38,8 @@ pub struct HttpAttempts<S, P, M, B> {
     exchange: HttpExchange,
     /// `true` if the request may be sent twice.
     is_repeatable: bool,
+    /// `true` if the request may be sent again: also one that may not be sent twice, if the peer never began it.
+    is_buffered: bool,
     /// `true` if nothing follows the head of the response.
     is_end_stream: bool,
     /// Context of the request, or a new one that all attempts share if there is none.
@@ -65,10 +67,10 @@ where
         stack: Arc<RetryStack<S, P, HttpRetry<M>>>,
     ) -> RetryFuture<Self> {
         let config = CallConfig::new(stack.layer.retry());
-        let (attempts, request) = HttpAttempts::new(request, stack, &config);
+        let (attempts, parts, body) = HttpAttempts::new(request, stack, &config);
         let time_limit = attempts.time_limit();
         RetryFuture::started(attempts, config, time_limit, |attempts, _, context| {
-            attempts.start_first(ready, request, context)
+            attempts.start_first(ready, parts, body, context)
         })
     }
 
@@ -78,7 +80,7 @@ where
         mut request: Request<B>,
         stack: Arc<RetryStack<S, P, HttpRetry<M>>>,
         config: &CallConfig,
-    ) -> (Self, FirstRequest<B>) {
+    ) -> (Self, Parts, B) {
         let layer = &stack.layer;
         let rules = layer.rules();
         let exchange = layer.protocol().read(&mut request);
@@ -87,23 +89,19 @@ where
         let retries = config.max_attempts() > 1;
         let is_repeatable = retries && rules.is_repeatable(&parts);
         let is_buffered = is_repeatable || (retries && rules.may_retry_unsent());
-        let request = FirstRequest {
-            parts,
-            body,
-            is_buffered,
-        };
-        let request_context = request.shared_context();
+        let request_context = shared_context(&parts, is_buffered);
         let attempts = HttpAttempts {
             stack,
             retrying: None,
             exchange,
             is_repeatable,
+            is_buffered,
             is_end_stream: false,
             request_context,
             replay_request: None,
             hedge_body: None,
         };
-        (attempts, request)
+        (attempts, parts, body)
     }
 
     /// Returns the time that the caller waits at most, if the request says so.
@@ -117,23 +115,20 @@ where
     pub(crate) fn start_first(
         &mut self,
         ready: &mut S,
-        request: FirstRequest<B>,
+        parts: Parts,
+        body: B,
         context: Option<&Context>,
     ) -> S::Future {
-        ready.call(self.first_request(request, context))
+        ready.call(self.first_request(parts, body, context))
     }
 
     #[inline]
     fn first_request(
         &mut self,
-        request: FirstRequest<B>,
+        mut parts: Parts,
+        body: B,
         context: Option<&Context>,
     ) -> Request<M::Body> {
-        let FirstRequest {
-            mut parts,
-            body,
-            is_buffered,
-        } = request;
         let rules = self.rules();
         set_request_context(&mut parts, context);
         if rules.send_attempt_header {
@@ -141,7 +136,7 @@ where
         }
         // Of a layer further out that wants to know how far the body has come.
         let upload = parts.extensions.get();
-        let body = if is_buffered {
+        let body = if self.is_buffered {
             let replay = ReplayBody::with_upload(body, rules.max_replay_bytes, upload);
             let body = replay.replay().expect("an unread body is replayable");
             // After the headers were changed: retries send the same ones.

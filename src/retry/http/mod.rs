@@ -2,8 +2,8 @@
 
 mod attempts;
 mod body;
-mod first_request;
 mod headers;
+mod request_context;
 
 use std::{error::Error, fmt, sync::Arc, time::SystemTime};
 
