@@ -10,6 +10,7 @@ use serde::{
 use super::{
     Backoff, BucketBudget, BudgetSettings, GrpcCodes, Jitter, ThrottleBudget, WindowBudget,
     backoff::{Curve, DEFAULT_FACTOR, DEFAULT_FIRST},
+    budget::BudgetKind,
 };
 use crate::{
     call::{GrpcCode, grpc_code_name::GrpcCodeName},
@@ -119,7 +120,7 @@ impl TryFrom<BackoffForm> for Backoff {
     expecting = "a table with the settings of a budget"
 )]
 pub struct BudgetForm {
-    kind: BudgetKindForm,
+    kind: BudgetKind,
     #[serde(skip_serializing_if = "Option::is_none")]
     ratio: Option<f64>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -143,32 +144,10 @@ pub struct BudgetForm {
     refill: Option<u32>,
 }
 
-#[derive(Clone, Copy, Default, Deserialize, PartialEq, Serialize)]
-#[serde(rename_all = "snake_case")]
-enum BudgetKindForm {
-    #[default]
-    Window,
-    Throttle,
-    Bucket,
-}
-
-impl BudgetKindForm {
-    /// Returns the settings of the kind, for errors.
-    fn settings(self) -> &'static str {
-        match self {
-            BudgetKindForm::Window => "\"window\", which has `ratio`, `per_second`, `window`",
-            BudgetKindForm::Throttle => "\"throttle\", which has `max_tokens`, `token_ratio`",
-            BudgetKindForm::Bucket => {
-                "\"bucket\", which has `capacity`, `cost`, `timeout_cost`, `refill`"
-            }
-        }
-    }
-}
-
 impl BudgetForm {
     /// Checks that each setting is one of the kind.
     fn check_kind(&self) -> Result<(), String> {
-        use BudgetKindForm::{Bucket, Throttle, Window};
+        use BudgetKind::{Bucket, Throttle, Window};
         let settings = [
             ("ratio", Window, self.ratio.is_some()),
             ("per_second", Window, self.per_second.is_some()),
@@ -180,15 +159,23 @@ impl BudgetForm {
             ("timeout_cost", Bucket, self.timeout_cost.is_some()),
             ("refill", Bucket, self.refill.is_some()),
         ];
-        let other =
-            |(_, kind, is_set): &(&str, BudgetKindForm, bool)| *is_set && *kind != self.kind;
+        let other = |(_, kind, is_set): &(&str, BudgetKind, bool)| *is_set && *kind != self.kind;
         match settings.iter().find(|setting| other(setting)) {
             None => Ok(()),
             Some((name, ..)) => Err(format!(
                 "`{name}` is no setting of a budget of the kind {}",
-                self.kind.settings()
+                describe(self.kind)
             )),
         }
+    }
+}
+
+/// Returns the kind with its settings, for errors.
+fn describe(kind: BudgetKind) -> &'static str {
+    match kind {
+        BudgetKind::Window => "\"window\", which has `ratio`, `per_second`, `window`",
+        BudgetKind::Throttle => "\"throttle\", which has `max_tokens`, `token_ratio`",
+        BudgetKind::Bucket => "\"bucket\", which has `capacity`, `cost`, `timeout_cost`, `refill`",
     }
 }
 
@@ -203,13 +190,13 @@ impl From<BudgetSettings> for BudgetForm {
                 ..form
             },
             BudgetSettings::Throttle(throttle) => BudgetForm {
-                kind: BudgetKindForm::Throttle,
+                kind: BudgetKind::Throttle,
                 max_tokens: Some(throttle.max_tokens),
                 token_ratio: Some(throttle.token_ratio),
                 ..form
             },
             BudgetSettings::Bucket(bucket) => BudgetForm {
-                kind: BudgetKindForm::Bucket,
+                kind: BudgetKind::Bucket,
                 capacity: Some(bucket.capacity),
                 cost: Some(bucket.cost),
                 timeout_cost: Some(bucket.timeout_cost),
@@ -226,7 +213,7 @@ impl TryFrom<BudgetForm> for BudgetSettings {
     fn try_from(form: BudgetForm) -> Result<Self, String> {
         form.check_kind()?;
         Ok(match form.kind {
-            BudgetKindForm::Window => {
+            BudgetKind::Window => {
                 let default = WindowBudget::default();
                 BudgetSettings::Window(WindowBudget {
                     ratio: form.ratio.unwrap_or(default.ratio),
@@ -234,14 +221,14 @@ impl TryFrom<BudgetForm> for BudgetSettings {
                     window: form.window.unwrap_or(default.window),
                 })
             }
-            BudgetKindForm::Throttle => {
+            BudgetKind::Throttle => {
                 let default = ThrottleBudget::default();
                 BudgetSettings::Throttle(ThrottleBudget {
                     max_tokens: form.max_tokens.unwrap_or(default.max_tokens),
                     token_ratio: form.token_ratio.unwrap_or(default.token_ratio),
                 })
             }
-            BudgetKindForm::Bucket => {
+            BudgetKind::Bucket => {
                 let default = BucketBudget::default();
                 BudgetSettings::Bucket(BucketBudget {
                     capacity: form.capacity.unwrap_or(default.capacity),

@@ -1,43 +1,39 @@
 /// The kind of a budget.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum BudgetKind {
+///
+/// Kept in a word with a generation that grows when the kind changes: what was taken from an earlier one is recognized.
+/// Bits, high to low: 30 generation, 2 kind.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(rename_all = "snake_case")
+)]
+pub(crate) enum BudgetKind {
+    #[default]
     Window,
     Throttle,
     Bucket,
 }
 
-/// The kind of a budget, in one word with a generation that grows when it changes: what was taken from an earlier one is
-/// recognized. Bits, high to low: 30 generation, 2 kind.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct KindWord(u32);
+impl BudgetKind {
+    const BITS: u32 = 2;
+    const MASK: u32 = (1 << Self::BITS) - 1;
 
-impl KindWord {
-    const KIND_BITS: u32 = 2;
-    const KIND_MASK: u32 = (1 << Self::KIND_BITS) - 1;
-
-    pub(super) fn first(kind: BudgetKind) -> Self {
-        KindWord(kind as u32)
+    /// Returns the word of the first generation.
+    pub(super) fn first_word(self) -> u32 {
+        self as u32
     }
 
-    /// Returns the word of the next generation.
-    pub(super) fn next(self, kind: BudgetKind) -> Self {
-        let generation = (self.0 >> Self::KIND_BITS).wrapping_add(1);
-        KindWord(generation << Self::KIND_BITS | kind as u32)
-    }
-
-    pub(super) fn pack(self) -> u32 {
-        self.0
+    /// Returns the word of the generation after that of a word.
+    pub(super) fn word_after(self, word: u32) -> u32 {
+        let generation = (word >> Self::BITS).wrapping_add(1);
+        generation << Self::BITS | self as u32
     }
 
     #[inline]
-    pub(super) fn unpack(word: u32) -> Self {
-        KindWord(word)
-    }
-
-    #[inline]
-    pub(super) fn kind(self) -> BudgetKind {
+    pub(super) fn of_word(word: u32) -> Self {
         // In the order of the enum.
-        match self.0 & Self::KIND_MASK {
+        match word & Self::MASK {
             0 => BudgetKind::Window,
             1 => BudgetKind::Throttle,
             _ => BudgetKind::Bucket,
@@ -53,13 +49,13 @@ mod tests {
     #[test]
     fn kind_has_another_word_in_each_generation() {
         for kind in [Window, Throttle, Bucket] {
-            let first = KindWord::first(kind);
-            assert_eq!(KindWord::unpack(first.pack()).kind(), kind);
+            let first = kind.first_word();
+            assert_eq!(BudgetKind::of_word(first), kind);
             for next in [Window, Throttle, Bucket] {
-                let second = first.next(next);
-                assert_eq!(second.kind(), next);
-                assert_ne!(second, KindWord::first(next));
-                assert_ne!(second.next(kind), first);
+                let second = next.word_after(first);
+                assert_eq!(BudgetKind::of_word(second), next);
+                assert_ne!(second, next.first_word());
+                assert_ne!(kind.word_after(second), first);
             }
         }
     }

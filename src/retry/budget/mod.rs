@@ -29,7 +29,7 @@ use crate::{
 };
 
 use grpc_throttle::GrpcThrottle;
-use kind::{BudgetKind, KindWord};
+pub(super) use kind::BudgetKind;
 use sliding_window::SlidingWindow;
 use token_bucket::TokenBucket;
 
@@ -74,21 +74,13 @@ pub struct Budget(Arc<BudgetShared>);
 
 /// All kinds of budget, of which one counts: so that its kind can be changed while calls use it, without a lock.
 struct BudgetShared {
-    /// See [`KindWord`].
+    /// The word of the [kind](BudgetKind) that counts.
     kind: AtomicU32,
     /// The settings of the kind that counts. Held while they are changed.
     settings: Mutex<BudgetSettings>,
     window: SlidingWindow,
     throttle: GrpcThrottle,
     bucket: TokenBucket,
-}
-
-/// The receipt of a reserved retry: from which kind of budget it was taken, and the slice of a window or the tokens of a
-/// bucket.
-#[derive(Clone, Copy, Debug)]
-struct Receipt {
-    kind: KindWord,
-    taken: u32,
 }
 
 impl Budget {
@@ -101,7 +93,7 @@ impl Budget {
             BudgetSettings::Bucket(settings) => bucket = settings,
         }
         Budget(Arc::new(BudgetShared {
-            kind: AtomicU32::new(KindWord::first(settings.kind()).pack()),
+            kind: AtomicU32::new(settings.kind().first_word()),
             settings: Mutex::new(settings),
             window: SlidingWindow::new(window, Instant::now()),
             throttle: GrpcThrottle::new(throttle),
@@ -145,7 +137,7 @@ impl Budget {
     /// Counts a call whose first attempt begins, which is always allowed. Takes no lock.
     #[inline]
     pub fn deposit(&self, now: &CallClock) {
-        if self.kind().kind() == BudgetKind::Window {
+        if self.kind() == BudgetKind::Window {
             self.0.window.deposit(now.now());
         }
     }
@@ -154,7 +146,7 @@ impl Budget {
     /// nothing.
     #[inline]
     pub fn complete(&self, outcome: Outcome) {
-        match self.kind().kind() {
+        match self.kind() {
             // Its deposit was made when the call began, before anybody could know.
             BudgetKind::Window if outcome == Outcome::Rejected => {
                 self.0.window.retract(Instant::now());
@@ -167,20 +159,20 @@ impl Budget {
 
     /// Reserves a retry after an attempt with this outcome. Returns `None` if the budget is used up.
     pub fn reserve(&self, after: Outcome, now: &CallClock) -> Option<Reservation> {
-        let kind = self.kind();
-        let taken = match kind.kind() {
+        let kind_word = self.kind_word();
+        let taken = match BudgetKind::of_word(kind_word) {
             BudgetKind::Window => self.0.window.reserve(now.now())?,
             // A throttle takes nothing for a retry, so there is nothing to refund.
             BudgetKind::Throttle => self.0.throttle.allows_retry().then_some(0)?,
             BudgetKind::Bucket => self.0.bucket.reserve(after)?,
         };
-        Some(Reservation::new(self.clone(), Receipt { kind, taken }))
+        Some(Reservation::new(self.clone(), kind_word, taken))
     }
 
     /// Returns how many retries could be reserved now. `None` for a throttle, which takes nothing for a retry: it
     /// allows any number of them or none.
     pub fn available(&self, now: &CallClock) -> Option<u64> {
-        match self.kind().kind() {
+        match self.kind() {
             BudgetKind::Window => Some(self.0.window.available(now.now())),
             BudgetKind::Throttle => None,
             BudgetKind::Bucket => Some(self.0.bucket.available()),
@@ -189,7 +181,7 @@ impl Budget {
 
     /// Returns how many retries could be reserved now if none had been. `None` for a throttle.
     pub(super) fn capacity(&self, now: &CallClock) -> Option<u64> {
-        match self.kind().kind() {
+        match self.kind() {
             BudgetKind::Window => Some(self.0.window.capacity(now.now())),
             BudgetKind::Throttle => None,
             BudgetKind::Bucket => Some(self.0.bucket.capacity()),
@@ -220,9 +212,9 @@ impl Budget {
             BudgetSettings::Bucket(bucket) => shared.bucket.reset(bucket),
         }
         if !has_same_kind {
-            let next = self.kind().next(settings.kind());
+            let next = settings.kind().word_after(self.kind_word());
             // Last, and released: whoever sees the kind sees it as it starts.
-            shared.kind.store(next.pack(), Ordering::Release);
+            shared.kind.store(next, Ordering::Release);
         }
         *current = settings;
     }
@@ -246,35 +238,40 @@ impl Budget {
     }
 
     #[inline]
-    fn kind(&self) -> KindWord {
-        KindWord::unpack(self.0.kind.load(Ordering::Acquire))
+    fn kind_word(&self) -> u32 {
+        self.0.kind.load(Ordering::Acquire)
+    }
+
+    #[inline]
+    fn kind(&self) -> BudgetKind {
+        BudgetKind::of_word(self.kind_word())
     }
 
     /// Returns whether the outcomes of calls that took one attempt change it.
     #[inline]
     pub(super) fn needs_outcomes(&self) -> bool {
-        self.kind().kind() != BudgetKind::Window
+        self.kind() != BudgetKind::Window
     }
 
     /// Refunds a retry, unless the kind of the budget has changed since it was reserved.
-    fn refund(&self, receipt: Receipt) {
-        if receipt.kind != self.kind() {
+    fn refund(&self, kind_word: u32, taken: u32) {
+        if kind_word != self.kind_word() {
             return;
         }
-        match receipt.kind.kind() {
-            BudgetKind::Window => self.0.window.refund(receipt.taken),
+        match BudgetKind::of_word(kind_word) {
+            BudgetKind::Window => self.0.window.refund(taken),
             BudgetKind::Throttle => {}
-            BudgetKind::Bucket => self.0.bucket.refund(receipt.taken),
+            BudgetKind::Bucket => self.0.bucket.refund(taken),
         }
     }
 
     /// Counts the outcome of a retry.
-    fn complete_retry(&self, receipt: Receipt, outcome: Outcome) {
-        match receipt.kind.kind() {
+    fn complete_retry(&self, kind_word: u32, taken: u32, outcome: Outcome) {
+        match BudgetKind::of_word(kind_word) {
             // Nothing has reached the peer.
-            _ if outcome == Outcome::Rejected => self.refund(receipt),
-            BudgetKind::Bucket if outcome == Outcome::Success => self.refund(receipt),
-            BudgetKind::Throttle if receipt.kind == self.kind() => {
+            _ if outcome == Outcome::Rejected => self.refund(kind_word, taken),
+            BudgetKind::Bucket if outcome == Outcome::Success => self.refund(kind_word, taken),
+            BudgetKind::Throttle if kind_word == self.kind_word() => {
                 self.0.throttle.complete(outcome);
             }
             // A window counts retries whatever their outcome; a bucket keeps what a failed one has cost.
@@ -293,7 +290,7 @@ impl Default for Budget {
 impl fmt::Debug for Budget {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut debug = f.debug_tuple("Budget");
-        match self.kind().kind() {
+        match self.kind() {
             BudgetKind::Window => debug.field(&self.0.window),
             BudgetKind::Throttle => debug.field(&self.0.throttle),
             BudgetKind::Bucket => debug.field(&self.0.bucket),
