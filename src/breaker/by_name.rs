@@ -5,8 +5,8 @@ use std::{
 };
 
 use super::{
-    BreakerRegistryBuilder, BreakerSettings, CircuitBreaker, named_settings::NamedSettings,
-    registry_builder::BreakerFactory, registry_shared::RegistryShared,
+    BreakerRegistryBuilder, BreakerSettings, CircuitBreaker, registry_builder::BreakerFactory,
+    registry_shared::RegistryShared, validate::validate_named,
 };
 use crate::{call::ConfigError, registry::Snapshot};
 
@@ -163,7 +163,7 @@ impl BreakerRegistry {
     /// # Ok::<_, tower_keep::ConfigError>(())
     /// ```
     pub fn apply(&self, settings: &BTreeMap<String, BreakerSettings>) -> Result<(), ConfigError> {
-        let by_name = NamedSettings::validate(settings, self.shared.max_names)?;
+        let by_name = validate_named(settings, self.shared.max_names)?;
         self.shared.apply(by_name);
         Ok(())
     }

@@ -186,7 +186,6 @@ mod keyed_readiness;
 mod locked;
 #[cfg(all(test, tower_keep_loom))]
 mod loom_tests;
-mod named_settings;
 mod operator_settings;
 mod pending_successes;
 mod permit;

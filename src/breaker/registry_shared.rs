@@ -6,10 +6,9 @@ use std::{
 use super::{
     CircuitBreaker, CircuitBreakerBuilder,
     config::BreakerConfig,
-    named_settings::{MAX_NAME_LEN, NamedSettings},
     registry_builder::BreakerFactory,
-    settings_version::next_settings_version,
-    validate::validate,
+    settings_version::{Versioned, next_settings_version},
+    validate::{MAX_NAME_LEN, validate},
 };
 use crate::{
     call::catch_hook,
@@ -27,7 +26,8 @@ pub(super) struct RegistryShared {
     factory: BreakerFactory,
     pub(super) max_names: usize,
     breakers: Mutex<HashMap<Arc<str>, NamedBreaker>>,
-    settings: Mutex<NamedSettings>,
+    /// The settings that were applied, by name.
+    settings: Mutex<Versioned<BTreeMap<String, BreakerConfig>>>,
     /// The breaker of all names past the limit.
     overflow: OnceLock<NamedBreaker>,
     /// The thread that creates the overflow breaker.
@@ -112,10 +112,7 @@ impl RegistryShared {
 
     /// Applies checked settings to the breakers of their names, and remembers them for later ones.
     pub(super) fn apply(&self, by_name: BTreeMap<String, BreakerConfig>) {
-        let (before, version) = {
-            let mut settings = self.lock_settings();
-            (settings.replace(by_name.clone()), settings.version)
-        };
+        let (before, version) = self.lock_settings().replace(by_name.clone());
         // After they are remembered: a breaker that is created from now on has them.
         for NamedBreaker { breaker, own } in self.list_named() {
             match by_name.get(breaker.name()) {
@@ -141,23 +138,24 @@ impl RegistryShared {
         breakers.unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn lock_settings(&self) -> MutexGuard<'_, NamedSettings> {
+    fn lock_settings(&self) -> MutexGuard<'_, Versioned<BTreeMap<String, BreakerConfig>>> {
         let settings = self.settings.lock();
         settings.unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Returns the settings that were applied for a name, if any, and the version of all of them.
     fn settings_of(&self, name: &str) -> (Option<BreakerConfig>, u64) {
-        let settings = self.lock_settings();
-        (settings.get(name).cloned(), settings.version)
+        let applied = self.lock_settings();
+        (applied.value.get(name).cloned(), applied.version)
     }
 
     /// Returns the settings that were applied for a name, if any, with a version that is higher than that of a breaker which
     /// is inserted.
     fn settings_to_insert(&self, name: &str) -> (Option<BreakerConfig>, u64) {
-        let settings = self.lock_settings();
+        let applied = self.lock_settings();
         // Under the lock, so that settings that are applied later have a higher one.
-        (settings.get(name).cloned(), next_settings_version())
+        let config = applied.value.get(name).cloned();
+        (config, next_settings_version())
     }
 
     /// Applies to a new breaker the settings of its name, if others were applied since it was created with this version.

@@ -1,9 +1,12 @@
 //! Checks the settings of a breaker.
 
-use std::{fmt, time::Duration};
+use std::{collections::BTreeMap, fmt, time::Duration};
 
 use super::{config::BreakerConfig, settings::BreakerSettings};
-use crate::call::{ConfigError, check_fraction, check_range, fraction_hint};
+use crate::{
+    call::{ConfigError, check_fraction, check_range, fraction_hint},
+    util::text::truncate,
+};
 
 /// The minimum of Hystrix: a rate of fewer calls says little.
 const DEFAULT_MIN_CALLS: u32 = 20;
@@ -13,6 +16,8 @@ const DEFAULT_MAX_OPEN_TIME: Duration = Duration::from_secs(60);
 pub(super) const MAX_PROBES: u32 = 1_000;
 const MAX_BUCKETS: usize = 1_000;
 const MAX_COUNT_WINDOW: usize = 10_000;
+/// A longer name is no name that a program gives, and would be a costly label.
+pub(super) const MAX_NAME_LEN: usize = 256;
 
 /// Checks the settings of the breaker of this name, and computes what follows from them.
 ///
@@ -34,6 +39,33 @@ pub(super) fn validate(
         probes_required: validate_probes(name, settings)?,
         settings: settings.clone(),
     })
+}
+
+/// Checks settings by name, for a registry of at most so many names.
+///
+/// # Errors
+///
+/// Returns an error that names the first breaker and its setting that is invalid.
+pub(super) fn validate_named(
+    settings: &BTreeMap<String, BreakerSettings>,
+    max_names: usize,
+) -> Result<BTreeMap<String, BreakerConfig>, ConfigError> {
+    let error = |field, value: String, expected| {
+        Err(ConfigError::new("breaker registry", field, value, expected))
+    };
+    if settings.len() > max_names {
+        let value = format!("for {} names", settings.len());
+        return error("settings", value, format!("for at most {max_names} names"));
+    }
+    if let Some(name) = settings.keys().find(|name| name.len() > MAX_NAME_LEN) {
+        let value = format!("{:?}.. of {} bytes", truncate(name, 64), name.len());
+        return error("name", value, format!("at most {MAX_NAME_LEN} bytes"));
+    }
+    let checked = settings.iter().map(|(name, settings)| {
+        let config = validate(name, settings)?;
+        Ok((name.clone(), config))
+    });
+    checked.collect()
 }
 
 fn validate_time_window(name: &str, settings: &BreakerSettings) -> Result<(), ConfigError> {

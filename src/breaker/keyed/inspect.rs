@@ -33,7 +33,7 @@ impl<K: Hash + Eq + Send> Inspect for KeyedShared<K> {
     fn stats(&self, stats: &mut Stats) {
         self.metrics.report_state();
         let counts = self.metrics.counts();
-        let shadow = self.lock_template().config.settings.shadow;
+        let shadow = self.lock_template().value.settings.shadow;
         stats.count("keys", self.lock_map().len() as u64);
         stats.count("max_keys", self.max_keys as u64);
         for (state, keys) in CircuitState::ALL.into_iter().zip(counts) {
@@ -57,11 +57,11 @@ impl<K: Hash + Eq + Send> Inspect for KeyedShared<K> {
 
     /// Returns the settings of all keys.
     fn settings(&self) -> Vec<Setting> {
-        operator_settings::list(&self.lock_template().config.settings)
+        operator_settings::list(&self.lock_template().value.settings)
     }
 
     fn set(&self, setting: &str, value: Option<f64>) -> Result<(), ConfigError> {
-        let settings = self.lock_template().config.settings.clone();
+        let settings = self.lock_template().value.settings.clone();
         if let Some(settings) = operator_settings::with(&settings, setting, value) {
             self.apply(validate(self.name(), &settings)?);
         }

@@ -92,7 +92,7 @@ impl<K> KeyedBreaker<K> {
 
     /// Returns the settings of new keys.
     pub fn settings(&self) -> BreakerSettings {
-        self.shared.lock_template().config.settings.clone()
+        self.shared.lock_template().value.settings.clone()
     }
 
     /// Returns how many keys are in this state now.

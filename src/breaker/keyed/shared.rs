@@ -11,7 +11,7 @@ use crate::{
     breaker::{
         CircuitBreaker, CircuitBreakerBuilder, breaker_metrics::BreakerMetrics,
         config::BreakerConfig, report::Reporter, settings_log::log_applied,
-        settings_version::next_settings_version,
+        settings_version::Versioned,
     },
     call::Label,
     util::{
@@ -29,17 +29,11 @@ pub(super) struct KeyedShared<K> {
     pub(super) max_keys: usize,
     map: Mutex<RankedLru<K, CircuitBreaker>>,
     pub(super) metrics: Arc<BreakerMetrics>,
-    template: Mutex<Template>,
+    /// The settings of the breakers of all keys.
+    template: Mutex<Versioned<BreakerConfig>>,
     /// Hooks, switch and seed, which are no settings. Dropped last: it may hold the last handle of a switch, which then notifies all breakers that are
     /// still alive.
     builder: CircuitBreakerBuilder,
-}
-
-/// The settings of the breakers of all keys, present and to come.
-pub(super) struct Template {
-    pub(super) config: BreakerConfig,
-    /// The version of the settings; 0 for those that the set was built with.
-    pub(super) version: u64,
 }
 
 impl<K: Hash + Eq> KeyedShared<K> {
@@ -55,20 +49,15 @@ impl<K: Hash + Eq> KeyedShared<K> {
             max_keys,
             map: Mutex::new(RankedLru::new(max_keys)),
             metrics,
-            template: Mutex::new(Template { config, version: 0 }),
+            template: Mutex::new(Versioned::initial(config)),
             builder,
         })
     }
 
     /// Applies settings to all keys, and to those to come. Logs once what they have changed.
     pub(super) fn apply(&self, config: BreakerConfig) {
-        let (before, version) = {
-            let mut template = self.lock_template();
-            // Under the lock: of two threads, the later one has the higher version.
-            template.version = next_settings_version();
-            let before = std::mem::replace(&mut template.config, config.clone());
-            (before.settings, template.version)
-        };
+        let (before, version) = self.lock_template().replace(config.clone());
+        let before = before.settings;
         // After the template: a key that is inserted from now on looks at its version.
         let breakers = self.breakers();
         let changed = breakers
@@ -140,10 +129,10 @@ impl<K> KeyedShared<K> {
     /// Returns the settings of new keys, and their version.
     fn config(&self) -> (BreakerConfig, u64) {
         let template = self.lock_template();
-        (template.config.clone(), template.version)
+        (template.value.clone(), template.version)
     }
 
-    pub(super) fn lock_template(&self) -> MutexGuard<'_, Template> {
+    pub(super) fn lock_template(&self) -> MutexGuard<'_, Versioned<BreakerConfig>> {
         self.template.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
