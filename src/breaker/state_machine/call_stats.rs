@@ -3,7 +3,7 @@ use tokio::time::Instant;
 use super::failure_streak::FailureStreak;
 use crate::breaker::{
     bucket_clock::BucketClock, call_counts::CallCounts, call_sample::CallSample,
-    config::BreakerConfig, permit::PermitState, window::Window,
+    config::BreakerConfig, permit::PermitState, transition::TransitionReason, window::Window,
 };
 
 /// The calls that a closed circuit has counted.
@@ -50,6 +50,20 @@ impl CallStats {
         } else {
             self.streak.record_successes(1);
         }
+    }
+
+    /// Returns the reason to open the circuit after a call that was recorded, if there is one.
+    pub(super) fn threshold_reached(
+        &self,
+        config: &BreakerConfig,
+        sample: CallSample,
+        now: Instant,
+    ) -> Option<TransitionReason> {
+        // Not after every success: only a failure or a slow call can reach a threshold.
+        if !sample.is_failure() && !sample.is_slow() {
+            return None;
+        }
+        config.threshold_reached(self.counts(now), self.streak.len())
     }
 
     pub(super) fn record_successes(&mut self, bucket: u64, times: u64) {

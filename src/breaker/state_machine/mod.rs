@@ -3,10 +3,8 @@
 mod call_stats;
 mod failure_streak;
 mod half_open;
-mod mode_overrides;
 mod open_backoff;
 mod phase;
-mod transitions;
 
 use std::time::Duration;
 
@@ -27,23 +25,27 @@ use super::{
 use crate::{call::Label, guard::Rejects, protocol::upload::Upload};
 use call_stats::CallStats;
 use half_open::HalfOpen;
-use mode_overrides::ModeOverrides;
 use open_backoff::OpenBackoff;
 use phase::Phase;
-use transitions::Transitions;
 
 /// The state of one circuit. Steps that may change the state return the transition, to be reported exactly once.
 #[derive(Debug)]
 pub(super) struct StateMachine {
+    name: Label,
+    key: Option<Label>,
     config: BreakerConfig,
     stats: CallStats,
     phase: Phase,
     /// Grows with every transition, and with every reset of a closed circuit. A result that bears another generation
     /// is too late to count.
     generation: u64,
-    transitions: Transitions,
+    /// The number of the latest transition.
+    transitions: u64,
     backoff: OpenBackoff,
-    overrides: ModeOverrides,
+    /// The override that is set on the breaker itself.
+    manual_mode: SwitchMode,
+    /// That of its switch, which comes first.
+    switch_mode: SwitchMode,
     random: fastrand::Rng,
 }
 
@@ -57,17 +59,16 @@ impl StateMachine {
     ) -> Self {
         let random = seed.map_or_else(fastrand::Rng::new, fastrand::Rng::with_seed);
         StateMachine {
+            name,
+            key,
             stats: CallStats::new(&config, now),
             config,
-            phase: match switch_mode {
-                SwitchMode::Normal => Phase::Closed { since: now },
-                SwitchMode::ForcedOpen => Phase::ForcedOpen,
-                SwitchMode::Disabled => Phase::Disabled,
-            },
+            phase: Phase::of_mode(switch_mode, now),
             generation: 0,
-            transitions: Transitions::new(name, key),
+            transitions: 0,
             backoff: OpenBackoff::default(),
-            overrides: ModeOverrides::new(switch_mode),
+            manual_mode: SwitchMode::Normal,
+            switch_mode,
             random,
         }
     }
@@ -120,7 +121,7 @@ impl StateMachine {
 
     /// Returns how many transitions there have been.
     pub(super) fn transitions(&self) -> u64 {
-        self.transitions.count()
+        self.transitions
     }
 
     /// Returns how many calls have failed in a row.
@@ -179,28 +180,18 @@ impl StateMachine {
         now: Instant,
         has_upload: bool,
     ) -> Result<BreakerPermit, Option<Duration>> {
-        let deadline = saturating_add(now, self.config.settings.probe_timeout);
-        let state = match &mut self.phase {
-            Phase::Closed { .. } | Phase::Disabled => Some(PermitState::Admitted),
-            // Once a caller has stalled, half of the uploads are rejected: the first to come could all be stalling.
-            Phase::HalfOpen(half_open)
-                if has_upload && half_open.has_stalled() && self.random.bool() =>
-            {
-                None
+        let (generation, settings) = (self.generation, &self.config.settings);
+        let deadline = saturating_add(now, settings.probe_timeout);
+        let random = &mut self.random;
+        match self.phase.admit(now, deadline, has_upload, random) {
+            Some(state) => Ok(BreakerPermit { generation, state }),
+            None => {
+                let stall_timeout = self.config.stall_timeout();
+                Err(self
+                    .phase
+                    .retry_after(now, stall_timeout, settings.open_time))
             }
-            Phase::HalfOpen(half_open) => half_open.admit(now, deadline),
-            Phase::Open { .. } | Phase::ForcedOpen => None,
-        };
-        let generation = self.generation;
-        state
-            .map(|state| BreakerPermit { generation, state })
-            .ok_or_else(|| {
-                self.phase.retry_after(
-                    now,
-                    self.config.stall_timeout(),
-                    self.config.settings.open_time,
-                )
-            })
+        }
     }
 
     /// Records successes that the fast path has counted since the last failure.
@@ -299,12 +290,7 @@ impl StateMachine {
         sample: CallSample,
         now: Instant,
     ) -> Option<Transition> {
-        // Not after every success: only a failure or a slow call can reach a threshold.
-        if !sample.is_failure() && !sample.is_slow() {
-            return None;
-        }
-        let (counts, failures) = (self.stats.counts(now), self.stats.consecutive_failures());
-        let reason = self.config.threshold_reached(counts, failures)?;
+        let reason = self.stats.threshold_reached(&self.config, sample, now)?;
         Some(self.trip(reason, now))
     }
 
@@ -414,26 +400,26 @@ impl StateMachine {
     }
 
     pub(super) fn force_open(&mut self, now: Instant) -> Option<Transition> {
-        self.overrides.manual = SwitchMode::ForcedOpen;
+        self.manual_mode = SwitchMode::ForcedOpen;
         self.apply_override(TransitionReason::ForcedOpen, now)
     }
 
     pub(super) fn disable(&mut self, now: Instant) -> Option<Transition> {
-        self.overrides.manual = SwitchMode::Disabled;
+        self.manual_mode = SwitchMode::Disabled;
         self.apply_override(TransitionReason::Disabled, now)
     }
 
     pub(super) fn set_switch_mode(&mut self, mode: SwitchMode, now: Instant) -> Option<Transition> {
-        self.overrides.switch = mode;
+        self.switch_mode = mode;
         self.apply_override(TransitionReason::Switch, now)
     }
 
     /// Closes the circuit and forgets everything, unless its switch overrides that. A closed circuit changes no state,
     /// but its generation grows, so that late results do not count.
     pub(super) fn reset(&mut self, now: Instant) -> Option<Transition> {
-        self.overrides.manual = SwitchMode::Normal;
+        self.manual_mode = SwitchMode::Normal;
         self.backoff.reset();
-        if self.overrides.switch != SwitchMode::Normal {
+        if self.switch_mode != SwitchMode::Normal {
             return None;
         }
         if let Phase::Closed { since } = &mut self.phase {
@@ -446,18 +432,19 @@ impl StateMachine {
     }
 
     fn apply_override(&mut self, reason: TransitionReason, now: Instant) -> Option<Transition> {
-        match (self.overrides.effective(), self.state()) {
-            (SwitchMode::ForcedOpen, CircuitState::ForcedOpen)
-            | (SwitchMode::Disabled, CircuitState::Disabled) => None,
-            (SwitchMode::ForcedOpen, _) => Some(self.transition(Phase::ForcedOpen, reason, now)),
-            (SwitchMode::Disabled, _) => Some(self.transition(Phase::Disabled, reason, now)),
-            // What the circuit was before is out of date, so it starts again.
-            (SwitchMode::Normal, CircuitState::ForcedOpen | CircuitState::Disabled) => {
-                self.backoff.reset();
-                Some(self.close(reason, now))
-            }
-            (SwitchMode::Normal, _) => None,
+        let mode = match self.switch_mode {
+            SwitchMode::Normal => self.manual_mode,
+            set => set,
+        };
+        if mode == self.phase.mode() {
+            return None;
         }
+        if mode != SwitchMode::Normal {
+            return Some(self.transition(Phase::of_mode(mode, now), reason, now));
+        }
+        // What the circuit was before is out of date, so it starts again.
+        self.backoff.reset();
+        Some(self.close(reason, now))
     }
 
     fn close(&mut self, reason: TransitionReason, now: Instant) -> Transition {
@@ -494,7 +481,18 @@ impl StateMachine {
         let (from, counts) = (self.state(), self.counts(now));
         self.phase = phase;
         self.generation += 1;
-        let to = self.state();
-        self.transitions.next(from, to, reason, counts)
+        self.transitions += 1;
+        Transition {
+            breaker: self.name.clone(),
+            key: self.key.clone(),
+            number: self.transitions,
+            from,
+            to: self.state(),
+            reason,
+            counts,
+            open_for: None,
+            last_error: None,
+            shadow: false,
+        }
     }
 }

@@ -3,7 +3,10 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::half_open::HalfOpen;
-use crate::{breaker::state::CircuitState, guard::Rejects};
+use crate::{
+    breaker::{permit::PermitState, state::CircuitState, switch::SwitchMode},
+    guard::Rejects,
+};
 
 /// The phase of a circuit, with what each state has to remember.
 #[derive(Debug)]
@@ -16,6 +19,23 @@ pub(super) enum Phase {
 }
 
 impl Phase {
+    /// Returns the phase of a circuit that begins in a mode.
+    pub(super) fn of_mode(mode: SwitchMode, now: Instant) -> Self {
+        match mode {
+            SwitchMode::Normal => Phase::Closed { since: now },
+            SwitchMode::ForcedOpen => Phase::ForcedOpen,
+            SwitchMode::Disabled => Phase::Disabled,
+        }
+    }
+
+    pub(super) fn mode(&self) -> SwitchMode {
+        match self {
+            Phase::Closed { .. } | Phase::Open { .. } | Phase::HalfOpen(_) => SwitchMode::Normal,
+            Phase::ForcedOpen => SwitchMode::ForcedOpen,
+            Phase::Disabled => SwitchMode::Disabled,
+        }
+    }
+
     pub(super) fn state(&self) -> CircuitState {
         match self {
             Phase::Closed { .. } => CircuitState::Closed,
@@ -41,6 +61,27 @@ impl Phase {
         match self {
             Phase::HalfOpen(half_open) => Some(half_open),
             _ => None,
+        }
+    }
+
+    /// Admits a call, as a probe with this deadline where the circuit is half open; `None` rejects it.
+    pub(super) fn admit(
+        &mut self,
+        now: Instant,
+        deadline: Instant,
+        has_upload: bool,
+        random: &mut fastrand::Rng,
+    ) -> Option<PermitState> {
+        match self {
+            Phase::Closed { .. } | Phase::Disabled => Some(PermitState::Admitted),
+            // Once a caller has stalled, half of the uploads are rejected: the first to come could all be stalling.
+            Phase::HalfOpen(half_open)
+                if has_upload && half_open.has_stalled() && random.bool() =>
+            {
+                None
+            }
+            Phase::HalfOpen(half_open) => half_open.admit(now, deadline),
+            Phase::Open { .. } | Phase::ForcedOpen => None,
         }
     }
 
