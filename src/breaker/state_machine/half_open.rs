@@ -3,7 +3,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use crate::{
-    breaker::{permit::PermitState, window::saturating_add},
+    breaker::{permit::PermitState, transition::TransitionReason, window::saturating_add},
     protocol::upload::Upload,
 };
 
@@ -67,13 +67,13 @@ impl HalfOpen {
         self.in_flight.len() as u32
     }
 
-    /// Returns whether enough probes have succeeded; `None` while that is neither so nor out of reach.
-    pub(super) fn decision(&self) -> Option<bool> {
+    /// Returns the reason to end the phase: enough probes have succeeded, or that is out of reach, for the other reason.
+    fn end_reason(&self, failed: TransitionReason) -> Option<TransitionReason> {
         if self.succeeded >= self.required {
-            Some(true)
+            Some(TransitionReason::ProbesSucceeded)
         } else if self.failed > self.max_probes - self.required {
             // Even if all others succeed, they are too few.
-            Some(false)
+            Some(failed)
         } else {
             None
         }
@@ -105,11 +105,20 @@ impl HalfOpen {
         Some(PermitState::Probe { ordinal })
     }
 
-    /// Takes a slot for a failure without a call, if one is free.
-    pub(super) fn record_unready(&mut self) {
+    /// Takes a slot for a failure without a call, if one is free. Returns the reason to end the phase, if there is one.
+    pub(super) fn on_not_ready(
+        &mut self,
+        now: Instant,
+        stall_timeout: Duration,
+    ) -> Option<TransitionReason> {
+        // Overdue probes come first. If they end the phase, there is no slot left to take.
+        if let reason @ Some(_) = self.expire(now, stall_timeout) {
+            return reason;
+        }
         if !self.is_full() {
             self.failed += 1;
         }
+        self.end_reason(TransitionReason::ProbesFailed)
     }
 
     /// Returns when the first probe in flight times out or may lose its slot.
@@ -150,9 +159,31 @@ impl HalfOpen {
         self.index_in_flight(probe).is_some() || self.index_overdue(probe).is_some()
     }
 
-    /// Records the result of a probe; `None` gives its slot back. A success replaces a timeout, and the failure of a body
-    /// replaces the success of its head.
-    pub(super) fn record(&mut self, probe: PermitState, succeeded: Option<bool>) {
+    /// Records the result of a probe, at its head or its end; `None` gives its slot back. Returns the reason to end the
+    /// phase, if there is one.
+    pub(super) fn on_result(
+        &mut self,
+        probe: PermitState,
+        succeeded: Option<bool>,
+        now: Instant,
+        stall_timeout: Duration,
+    ) -> Option<TransitionReason> {
+        // A success counts however late it is, so it is recorded before overdue probes expire. Every other result is
+        // too late once its probe is overdue.
+        if succeeded == Some(true) {
+            self.record(probe, succeeded);
+            let reason = self.end_reason(TransitionReason::ProbesFailed);
+            return reason.or_else(|| self.expire(now, stall_timeout));
+        }
+        if let reason @ Some(_) = self.expire(now, stall_timeout) {
+            return reason;
+        }
+        self.record(probe, succeeded);
+        self.end_reason(TransitionReason::ProbesFailed)
+    }
+
+    /// Records a result. A success replaces a timeout, and the failure of a body replaces the success of its head.
+    fn record(&mut self, probe: PermitState, succeeded: Option<bool>) {
         if let PermitState::ProbeCounted { succeeded: before } = probe {
             if before && succeeded == Some(false) {
                 self.succeeded -= 1;
@@ -180,8 +211,13 @@ impl HalfOpen {
         }
     }
 
-    /// Counts probes as failed that have timed out, and takes the slots of those whose callers stall.
-    pub(super) fn expire(&mut self, now: Instant, stall_timeout: Duration) {
+    /// Counts probes as failed that have timed out, and takes the slots of those whose callers stall. Returns the reason to
+    /// end the phase, if there is one.
+    pub(super) fn expire(
+        &mut self,
+        now: Instant,
+        stall_timeout: Duration,
+    ) -> Option<TransitionReason> {
         let HalfOpen {
             in_flight,
             overdue,
@@ -202,6 +238,7 @@ impl HalfOpen {
             }
             !is_overdue
         });
+        self.end_reason(TransitionReason::ProbeTimeout)
     }
 
     fn index_in_flight(&self, probe: PermitState) -> Option<usize> {

@@ -44,7 +44,7 @@ pub(super) struct StateMachine {
     backoff: OpenBackoff,
     /// The override that is set on the breaker itself.
     manual_mode: SwitchMode,
-    /// That of its switch, which comes first.
+    /// The override of its switch, which comes first.
     switch_mode: SwitchMode,
     random: fastrand::Rng,
 }
@@ -255,14 +255,7 @@ impl StateMachine {
     pub(super) fn on_not_ready(&mut self, now: Instant) -> Option<Transition> {
         match self.phase {
             Phase::Closed { .. } => self.record(CallSample::Failure, now),
-            Phase::HalfOpen(_) => {
-                // Overdue probes come first. If they end the phase, there is no slot left to take.
-                if let transition @ Some(_) = self.expire(now) {
-                    return transition;
-                }
-                self.phase.half_open_mut()?.record_unready();
-                self.evaluate_probes(TransitionReason::ProbesFailed, now)
-            }
+            Phase::HalfOpen(_) => self.update_probes(now, HalfOpen::on_not_ready),
             _ => None,
         }
     }
@@ -305,16 +298,7 @@ impl StateMachine {
     /// Counts overdue probes as failed, which may end the half-open phase.
     #[inline]
     pub(super) fn expire(&mut self, now: Instant) -> Option<Transition> {
-        match self.phase {
-            Phase::HalfOpen(_) => self.expire_probes(now),
-            _ => None,
-        }
-    }
-
-    fn expire_probes(&mut self, now: Instant) -> Option<Transition> {
-        let stall_timeout = self.config.stall_timeout();
-        self.phase.half_open_mut()?.expire(now, stall_timeout);
-        self.evaluate_probes(TransitionReason::ProbeTimeout, now)
+        self.update_probes(now, HalfOpen::expire)
     }
 
     /// Watches the upload of a probe, which its caller may stall.
@@ -335,25 +319,22 @@ impl StateMachine {
         now: Instant,
     ) -> Option<Transition> {
         let succeeded = sample.map(|sample| self.config.is_probe_success(sample));
-        // A success counts however late it is, so it is recorded before overdue probes expire. Every other result is
-        // too late once its probe is overdue.
-        if succeeded == Some(true) {
-            self.phase.half_open_mut()?.record(probe, succeeded);
-            let transition = self.evaluate_probes(TransitionReason::ProbesFailed, now);
-            return transition.or_else(|| self.expire(now));
-        }
-        if let transition @ Some(_) = self.expire(now) {
-            return transition;
-        }
-        self.phase.half_open_mut()?.record(probe, succeeded);
-        self.evaluate_probes(TransitionReason::ProbesFailed, now)
+        self.update_probes(now, |probes, now, stall_timeout| {
+            probes.on_result(probe, succeeded, now, stall_timeout)
+        })
     }
 
-    /// Closes as soon as enough probes have succeeded, opens as soon as that is out of reach.
-    fn evaluate_probes(&mut self, failed: TransitionReason, now: Instant) -> Option<Transition> {
-        Some(match self.phase.half_open()?.decision()? {
-            true => self.close(TransitionReason::ProbesSucceeded, now),
-            false => self.trip(failed, now),
+    /// Runs a step of the half-open phase, if the circuit is in one. The step gets the stall timeout and may end the phase.
+    fn update_probes(
+        &mut self,
+        now: Instant,
+        step: impl FnOnce(&mut HalfOpen, Instant, Duration) -> Option<TransitionReason>,
+    ) -> Option<Transition> {
+        let probes = self.phase.half_open_mut()?;
+        let reason = step(probes, now, self.config.stall_timeout())?;
+        Some(match reason {
+            TransitionReason::ProbesSucceeded => self.close(reason, now),
+            failed => self.trip(failed, now),
         })
     }
 
