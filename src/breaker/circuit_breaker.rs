@@ -184,7 +184,7 @@ impl CircuitBreaker {
     /// Returns the state. An open circuit stays open until a call comes after its open time. A half-open one whose probes
     /// have timed out opens when this is called.
     pub fn state(&self) -> CircuitState {
-        self.shared.expire_probes();
+        self.shared.core.expire_probes();
         self.shared.core.state()
     }
 
@@ -200,13 +200,13 @@ impl CircuitBreaker {
 
     /// Returns how many probes wait for the head of their response, and have not timed out.
     pub fn probes_in_flight(&self) -> u32 {
-        self.shared.expire_probes();
+        self.shared.core.expire_probes();
         self.shared.core.lock().machine.probes_in_flight()
     }
 
     /// Returns whether every call would be rejected now.
     pub fn is_rejecting(&self) -> bool {
-        self.shared.is_rejecting()
+        self.shared.core.is_rejecting()
     }
 
     /// Opens the circuit for this time, or prolongs the open time to it. Does nothing to a forced or disabled breaker. For
@@ -248,7 +248,7 @@ impl CircuitBreaker {
     /// Sets shadow mode: the breaker counts and reports as ever, but rejects only what
     /// [`force_open`](Self::force_open) or a [`Switch`](super::Switch) tells it to reject.
     pub fn set_shadow(&self, on: bool) {
-        self.shared.set_shadow(on);
+        self.shared.core.set_shadow(on);
     }
 
     /// Returns whether shadow mode is on.

@@ -1,14 +1,22 @@
-use std::sync::PoisonError;
+use std::{sync::PoisonError, time::Duration};
 
 use tokio::time::Instant;
 
 use super::{
-    bucket::Bucket, fast_path::FastPath, locked::Locked, permit::PermitState, report::Reporter,
-    state::CircuitState, state_machine::StateMachine, switch::SwitchMode, transition::Transition,
+    bucket::Bucket,
+    fast_path::FastPath,
+    locked::Locked,
+    permit::{BreakerPermit, PermitState},
+    report::Reporter,
+    state::CircuitState,
+    state_machine::StateMachine,
+    switch::SwitchMode,
+    transition::Transition,
 };
 use crate::{
     call::{CallClock, Label, catch_hook},
-    guard::ReadySignal,
+    guard::{ReadySignal, Rejects},
+    protocol::upload::Upload,
     util::{
         padded::Padded,
         sync::{
@@ -70,6 +78,17 @@ impl BreakerCore {
         self.shadow.load(Ordering::Relaxed)
     }
 
+    pub(super) fn set_shadow(&self, on: bool) {
+        self.shadow.store(on, Ordering::Relaxed);
+        // Under the lock: a circuit that opens later is a shadow to all whom its transition wakes.
+        let is_closed = self.lock().machine.state() == CircuitState::Closed;
+        // Some wait for the service, and may be rejected from now on; others for the circuit, and are not any more. While it
+        // is closed there are none of those.
+        if !on || !is_closed {
+            self.signal.wake();
+        }
+    }
+
     /// Takes the lock, and counts the pending successes of the fast path.
     pub(super) fn lock(&self) -> MutexGuard<'_, Locked> {
         let mut locked = self.locked.lock().unwrap_or_else(PoisonError::into_inner);
@@ -122,6 +141,93 @@ impl BreakerCore {
         let generation = locked.machine.generation();
         let late = self.fast_path.drain(generation, bucket);
         locked.machine.record_successes(before.index, late);
+    }
+
+    /// Counts overdue probes as failed, without waiting for a call to notice.
+    pub(super) fn expire_probes(&self) {
+        if self.state() == CircuitState::HalfOpen {
+            self.update(|machine| machine.expire(Instant::now()));
+        }
+    }
+
+    /// Returns which calls would be rejected now. A closed circuit needs neither the lock nor the clock.
+    #[inline]
+    pub(super) fn rejects(&self, clock: &CallClock) -> Rejects {
+        match self.state() {
+            CircuitState::Closed | CircuitState::Disabled => Rejects::None,
+            CircuitState::ForcedOpen => Rejects::All,
+            CircuitState::Open | CircuitState::HalfOpen => self.rejects_locked(clock),
+        }
+    }
+
+    #[cold]
+    fn rejects_locked(&self, clock: &CallClock) -> Rejects {
+        // A shadow rejects only when it is forced open, which has been answered before.
+        if self.is_shadow() {
+            return Rejects::None;
+        }
+        let now = clock.now();
+        self.update_locked(self.lock(), &|| None, |locked| {
+            // First: an overdue probe may end the phase, and a stalled one loses its slot.
+            let transition = locked.machine.expire(now);
+            (locked.machine.rejects(now), transition)
+        })
+    }
+
+    /// Returns whether some calls would be rejected now. Needs neither the lock nor the clock.
+    #[inline]
+    pub(super) fn rejects_any(&self) -> bool {
+        match self.state() {
+            CircuitState::Closed | CircuitState::Disabled => false,
+            CircuitState::ForcedOpen => true,
+            CircuitState::Open | CircuitState::HalfOpen => !self.is_shadow(),
+        }
+    }
+
+    /// Returns whether every call would be rejected now.
+    pub(super) fn is_rejecting(&self) -> bool {
+        self.rejects(&CallClock::default()).is_all()
+    }
+
+    /// Watches the upload of a call, which its caller may stall. Only that of a probe matters.
+    pub(super) fn watch_upload(&self, permit: &BreakerPermit, upload: &Upload) {
+        if matches!(permit.state, PermitState::Probe { .. }) {
+            self.update(|machine| {
+                machine.watch_upload(permit, upload.clone());
+                None
+            });
+        }
+    }
+
+    /// Records that the service failed to become ready.
+    pub(super) fn on_not_ready(&self) {
+        self.update(|machine| machine.on_not_ready(Instant::now()));
+    }
+
+    /// Opens the circuit for as long as the peer asks in its answer to this call.
+    pub(super) fn open_on_retry_after(
+        &self,
+        permit: &BreakerPermit,
+        wait: Duration,
+        now: Instant,
+        text: ErrorText<'_>,
+    ) {
+        let generation = permit.generation;
+        self.update_with_text(text, |machine| {
+            machine.open_on_retry_after(generation, wait, now)
+        });
+    }
+
+    /// Applies a mode of the switch. Versions may arrive out of order; the highest one wins.
+    pub(super) fn apply_switch(&self, version: u64, mode: SwitchMode) {
+        self.update_locked(self.lock(), &|| None, |locked| {
+            if version <= locked.switch_version {
+                return ((), None);
+            }
+            locked.switch_version = version;
+            let transition = locked.machine.set_switch_mode(mode, Instant::now());
+            ((), transition)
+        });
     }
 
     /// Runs a step that may be a transition.

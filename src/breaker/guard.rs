@@ -10,12 +10,12 @@ impl Guard for CircuitBreaker {
 
     #[inline]
     fn rejects(&self, clock: &CallClock) -> Rejects {
-        self.shared.rejects(clock)
+        self.shared.core.rejects(clock)
     }
 
     #[inline]
     fn rejects_any(&self, _: &CallClock) -> bool {
-        self.shared.rejects_any()
+        self.shared.core.rejects_any()
     }
 
     fn ready_signals(&self, add: &mut dyn FnMut(&ReadySignal)) {
@@ -33,11 +33,11 @@ impl Guard for CircuitBreaker {
     }
 
     fn on_not_ready(&self) {
-        self.shared.on_not_ready();
+        self.shared.core.on_not_ready();
     }
 
     fn on_upload(&self, permit: &mut BreakerPermit, upload: &Upload) {
-        self.shared.watch_upload(permit, upload);
+        self.shared.core.watch_upload(permit, upload);
     }
 }
 

@@ -19,14 +19,14 @@ impl Inspect for BreakerShared {
     }
 
     fn state(&self) -> &'static str {
-        self.expire_probes();
+        self.core.expire_probes();
         self.core.state().as_str()
     }
 
     fn stats(&self, stats: &mut Stats) {
         // Both before the lock is taken: they take it themselves, and a recorder is user code.
         self.core.report_state();
-        self.expire_probes();
+        self.core.expire_probes();
         let now = Instant::now();
         let locked = self.core.lock();
         let machine = &locked.machine;
@@ -65,8 +65,8 @@ impl Inspect for BreakerShared {
                 .update(|machine| machine.force_open(Instant::now())),
             GuardAction::Disable => self.core.update(|machine| machine.disable(Instant::now())),
             GuardAction::Reset => self.core.update(|machine| machine.reset(Instant::now())),
-            GuardAction::ShadowOn => self.set_shadow(true),
-            GuardAction::ShadowOff => self.set_shadow(false),
+            GuardAction::ShadowOn => self.core.set_shadow(true),
+            GuardAction::ShadowOff => self.core.set_shadow(false),
             // A breaker is on unless it is disabled.
             GuardAction::Enable => {}
         }

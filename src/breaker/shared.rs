@@ -6,7 +6,7 @@ use super::{
     CircuitBreakerBuilder,
     call_sample::CallSample,
     config::BreakerConfig,
-    core::{BreakerCore, ErrorText},
+    core::BreakerCore,
     error_text::{bounded_text, end_error_text},
     locked::Locked,
     permit::{BreakerPermit, PermitState},
@@ -22,8 +22,7 @@ use super::{
 };
 use crate::{
     call::{CallClock, CallEnd, ConfigError, Evidence, Label, Rejection, SharedDuration},
-    guard::{Head, Rejects},
-    protocol::upload::Upload,
+    guard::Head,
     util::sync::atomic::Ordering,
 };
 
@@ -82,17 +81,6 @@ impl BreakerShared {
             slow_call: SharedDuration::new(slow_call),
             retry_after: RetryAfterRules::new(max_wait, head_rule),
             core: BreakerCore::new(machine, (switch_version, mode), now, reporter),
-        }
-    }
-
-    pub(super) fn set_shadow(&self, on: bool) {
-        self.core.shadow.store(on, Ordering::Relaxed);
-        // Under the lock: a circuit that opens later is a shadow to all whom its transition wakes.
-        let is_closed = self.core.lock().machine.state() == CircuitState::Closed;
-        // Some wait for the service, and may be rejected from now on; others for the circuit, and are not any more. While it
-        // is closed there are none of those.
-        if !on || !is_closed {
-            self.core.signal.wake();
         }
     }
 
@@ -158,53 +146,6 @@ impl BreakerShared {
         Some(before)
     }
 
-    /// Counts overdue probes as failed, without waiting for a call to notice.
-    pub(super) fn expire_probes(&self) {
-        if self.core.state() == CircuitState::HalfOpen {
-            self.core.update(|machine| machine.expire(Instant::now()));
-        }
-    }
-
-    /// Returns which calls would be rejected now. A closed circuit needs neither the lock nor the clock.
-    #[inline]
-    pub(super) fn rejects(&self, clock: &CallClock) -> Rejects {
-        match self.core.state() {
-            CircuitState::Closed | CircuitState::Disabled => Rejects::None,
-            CircuitState::ForcedOpen => Rejects::All,
-            CircuitState::Open | CircuitState::HalfOpen => self.rejects_locked(clock),
-        }
-    }
-
-    #[cold]
-    fn rejects_locked(&self, clock: &CallClock) -> Rejects {
-        // A shadow rejects only when it is forced open, which has been answered before.
-        if self.core.is_shadow() {
-            return Rejects::None;
-        }
-        let now = clock.now();
-        self.core
-            .update_locked(self.core.lock(), &|| None, |locked| {
-                // First: an overdue probe may end the phase, and a stalled one loses its slot.
-                let transition = locked.machine.expire(now);
-                (locked.machine.rejects(now), transition)
-            })
-    }
-
-    /// Returns whether some calls would be rejected now. Needs neither the lock nor the clock.
-    #[inline]
-    pub(super) fn rejects_any(&self) -> bool {
-        match self.core.state() {
-            CircuitState::Closed | CircuitState::Disabled => false,
-            CircuitState::ForcedOpen => true,
-            CircuitState::Open | CircuitState::HalfOpen => !self.core.is_shadow(),
-        }
-    }
-
-    /// Returns whether every call would be rejected now.
-    pub(super) fn is_rejecting(&self) -> bool {
-        self.rejects(&CallClock::default()).is_all()
-    }
-
     #[inline]
     pub(super) fn admit(&self, clock: &CallClock) -> Result<BreakerPermit, Rejection> {
         // Read now, so that the time to the head can be told from it later. Without a slow limit nobody needs the clock.
@@ -266,22 +207,6 @@ impl BreakerShared {
         Err(locked.rejection(&self.name, key, retry_after))
     }
 
-    /// Watches the upload of a call, which its caller may stall. Only that of a probe matters.
-    pub(super) fn watch_upload(&self, permit: &BreakerPermit, upload: &Upload) {
-        if matches!(permit.state, PermitState::Probe { .. }) {
-            self.core.update(|machine| {
-                machine.watch_upload(permit, upload.clone());
-                None
-            });
-        }
-    }
-
-    /// Records that the service failed to become ready.
-    pub(super) fn on_not_ready(&self) {
-        self.core
-            .update(|machine| machine.on_not_ready(Instant::now()));
-    }
-
     /// Records the head of a response. A good one counts at once, since its body may take its time, and it decides a
     /// probe.
     #[inline]
@@ -302,12 +227,7 @@ impl BreakerShared {
     #[inline(never)]
     fn on_head_slow(&self, permit: &mut BreakerPermit, head: &Head<'_>) {
         // Before the head counts: where it closes the circuit, a wait would come a generation too late to open it.
-        if !self.retry_after.is_disabled()
-            && let Some(wait) = self.retry_after.head_wait(head)
-        {
-            let status = || Some(bounded_text(head.status));
-            self.open_on_retry_after(permit, wait, head.clock.now(), &status);
-        }
+        self.open_by_head(permit, head);
         // The clock is read here, so that the end of the call sees the time to the head.
         let slow = self
             .slow_call
@@ -331,6 +251,17 @@ impl BreakerShared {
             }
             PermitState::Probe { .. } => self.on_head_locked(permit, head, slow),
             _ => {}
+        }
+    }
+
+    /// Opens the circuit for as long as the peer asks in the head of a response.
+    fn open_by_head(&self, permit: &BreakerPermit, head: &Head<'_>) {
+        if !self.retry_after.is_disabled()
+            && let Some(wait) = self.retry_after.head_wait(head)
+        {
+            let status = || Some(bounded_text(head.status));
+            self.core
+                .open_on_retry_after(permit, wait, head.clock.now(), &status);
         }
     }
 
@@ -398,7 +329,8 @@ impl BreakerShared {
         if !self.retry_after.is_disabled()
             && let Some(wait) = self.retry_after.end_wait(end)
         {
-            self.open_on_retry_after(permit, wait, end.now(), &text);
+            self.core
+                .open_on_retry_after(permit, wait, end.now(), &text);
         }
         let (generation, state) = self.core.fast_path.load();
         if generation != permit.generation {
@@ -422,32 +354,5 @@ impl BreakerShared {
                 .core
                 .update_with_text(&text, |machine| machine.on_end(permit, sample, end.now())),
         }
-    }
-
-    /// Opens the circuit for as long as the peer asks in its answer to this call.
-    fn open_on_retry_after(
-        &self,
-        permit: &BreakerPermit,
-        wait: Duration,
-        now: Instant,
-        text: ErrorText<'_>,
-    ) {
-        let generation = permit.generation;
-        self.core.update_with_text(text, |machine| {
-            machine.open_on_retry_after(generation, wait, now)
-        });
-    }
-
-    /// Applies a mode of the switch. Versions may arrive out of order; the highest one wins.
-    pub(super) fn apply_switch(&self, version: u64, mode: SwitchMode) {
-        self.core
-            .update_locked(self.core.lock(), &|| None, |locked| {
-                if version <= locked.switch_version {
-                    return ((), None);
-                }
-                locked.switch_version = version;
-                let transition = locked.machine.set_switch_mode(mode, Instant::now());
-                ((), transition)
-            });
     }
 }

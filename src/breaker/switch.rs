@@ -123,7 +123,7 @@ impl Switch {
             (inner.version, inner.mode)
         };
         // The mode may have changed since the breaker was created.
-        breaker.apply_switch(version, mode);
+        breaker.core.apply_switch(version, mode);
     }
 
     fn lock(&self) -> MutexGuard<'_, SwitchInner> {
@@ -166,7 +166,7 @@ impl Drop for SwitchInner {
 
 fn notify(breakers: Vec<Arc<BreakerShared>>, version: u64, mode: SwitchMode) {
     for breaker in breakers {
-        breaker.apply_switch(version, mode);
+        breaker.core.apply_switch(version, mode);
     }
 }
 

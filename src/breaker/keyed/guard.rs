@@ -100,7 +100,7 @@ impl<K, F> Guard for KeyedGuard<K, F> {
 
     fn on_upload(&self, permit: &mut Self::Permit, upload: &Upload) {
         if let Some((breaker, permit)) = permit {
-            breaker.shared.watch_upload(permit, upload);
+            breaker.shared.core.watch_upload(permit, upload);
         }
     }
 }

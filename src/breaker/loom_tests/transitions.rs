@@ -4,7 +4,7 @@ use std::{sync::atomic::AtomicBool, task::Wake};
 
 use super::*;
 use crate::{
-    breaker::{Switch, SwitchMode},
+    breaker::{Switch, SwitchMode, core::BreakerCore},
     guard::SignalWaiter,
 };
 
@@ -67,7 +67,7 @@ impl Wake for Alarm {
 fn wakes(
     breaker: fn() -> TestBreaker,
     reject: fn(TestBreaker),
-    is_rejecting: fn(&BreakerShared) -> bool,
+    is_rejecting: fn(&BreakerCore) -> bool,
 ) {
     model(move || {
         let breaker = breaker();
@@ -75,9 +75,9 @@ fn wakes(
         let alarm = Arc::new(Alarm::default());
         let waiting = SignalWaiter::new(&breaker.shared.core.signal);
         waiting.register(&alarm.clone().into());
-        let seen = is_rejecting(&breaker.shared);
+        let seen = is_rejecting(&breaker.shared.core);
         join([rejecting]);
-        assert!(is_rejecting(&breaker.shared));
+        assert!(is_rejecting(&breaker.shared.core));
         assert!(seen || alarm.0.load(Ordering::Relaxed), "asleep forever");
     });
 }
@@ -89,7 +89,7 @@ fn waiter_sees_the_circuit_open_or_is_woken() {
         |breaker| {
             breaker.call(Outcome::Failure, 0);
         },
-        BreakerShared::is_rejecting,
+        BreakerCore::is_rejecting,
     );
 }
 
@@ -101,8 +101,8 @@ fn waiter_sees_shadow_mode_end_or_is_woken() {
             breaker.update(StateMachine::force_open);
             breaker
         },
-        |breaker| breaker.shared.set_shadow(false),
-        BreakerShared::is_rejecting,
+        |breaker| breaker.shared.core.set_shadow(false),
+        BreakerCore::is_rejecting,
     );
 }
 
@@ -114,13 +114,13 @@ fn waiter_sees_shadow_mode_begin_or_is_woken() {
         let opens = breaker.spawn(|breaker| {
             breaker.call(Outcome::Failure, 0);
         });
-        let begins = breaker.spawn(|breaker| breaker.shared.set_shadow(true));
+        let begins = breaker.spawn(|breaker| breaker.shared.core.set_shadow(true));
         let alarm = Arc::new(Alarm::default());
         let waiting = SignalWaiter::new(&breaker.shared.core.signal);
         waiting.register(&alarm.clone().into());
-        let admitted = !breaker.shared.is_rejecting();
+        let admitted = !breaker.shared.core.is_rejecting();
         join([opens, begins]);
-        assert!(!breaker.shared.is_rejecting());
+        assert!(!breaker.shared.core.is_rejecting());
         assert!(
             admitted || alarm.0.load(Ordering::Relaxed),
             "asleep forever"
@@ -143,6 +143,7 @@ fn waiter_sees_a_free_probe_slot_or_is_woken() {
         let rejecting = |breaker: &TestBreaker| {
             breaker
                 .shared
+                .core
                 .rejects(&CallClock::at(breaker.at(OPEN_TIME)))
                 .is_all()
         };
@@ -164,7 +165,7 @@ fn subscriber_misses_no_transition_after_the_state_it_reads() {
             breaker.call(Outcome::Failure, 0);
         });
         let mut events = handle.subscribe();
-        let seen = breaker.shared.is_rejecting();
+        let seen = breaker.shared.core.is_rejecting();
         join([opens]);
         assert!(seen || events.try_recv().is_ok(), "missed");
     });
@@ -177,7 +178,7 @@ fn rejects_any_without_the_lock_misses_no_wake_when_the_circuit_opens() {
         |breaker| {
             breaker.call(Outcome::Failure, 0);
         },
-        BreakerShared::rejects_any,
+        BreakerCore::rejects_any,
     );
 }
 
@@ -189,8 +190,8 @@ fn rejects_any_without_the_lock_misses_no_wake_when_shadow_mode_ends() {
             breaker.call(Outcome::Failure, 0);
             breaker
         },
-        |breaker| breaker.shared.set_shadow(false),
-        BreakerShared::rejects_any,
+        |breaker| breaker.shared.core.set_shadow(false),
+        BreakerCore::rejects_any,
     );
 }
 
@@ -199,6 +200,6 @@ fn rejects_any_without_the_lock_misses_no_wake_when_the_circuit_is_forced_open()
     wakes(
         || TestBreaker::new(settings().shadow(true).consecutive_failures(1)),
         |breaker| breaker.update(StateMachine::force_open),
-        BreakerShared::rejects_any,
+        BreakerCore::rejects_any,
     );
 }
