@@ -48,14 +48,14 @@ impl BreakerCore {
     pub(super) fn new(
         machine: StateMachine,
         switch: (u64, SwitchMode),
-        now: Instant,
+        start: Instant,
         reporter: Reporter,
     ) -> Self {
-        let clock = machine.bucket_clock();
-        let bucket = clock.bucket_at(now);
+        let shape = machine.window_shape();
+        let bucket = shape.bucket_at(|| Duration::ZERO);
         let (version, mode) = switch;
         BreakerCore {
-            fast_path: FastPath::new(machine.state(), clock, bucket),
+            fast_path: FastPath::new(machine.state(), start, shape, bucket),
             shadow: AtomicBool::new(machine.settings().shadow),
             locked: Padded(Mutex::new(Locked::new(machine, bucket, version, mode))),
             reporter,

@@ -6,7 +6,6 @@ use tokio::time::Instant;
 
 use super::{
     bucket::Bucket,
-    bucket_clock::BucketClock,
     pending_successes::{PendingSuccesses, Push},
     permit::PermitState,
     state::CircuitState,
@@ -36,13 +35,18 @@ pub(super) struct FastPath {
 }
 
 impl FastPath {
-    pub(super) fn new(state: CircuitState, clock: BucketClock, pending_bucket: Bucket) -> Self {
+    pub(super) fn new(
+        state: CircuitState,
+        start: Instant,
+        shape: WindowShape,
+        pending_bucket: Bucket,
+    ) -> Self {
         FastPath {
             state: AtomicU64::new(pack_state(0, state)),
             pending: PendingSuccesses::new(0, pending_bucket),
             run_id: AtomicU32::new(0),
-            start: clock.start,
-            shape: AtomicU64::new(clock.shape.bits()),
+            start,
+            shape: AtomicU64::new(shape.bits()),
         }
     }
 
@@ -189,8 +193,7 @@ mod tests {
                 Some(calls) => WindowShape::of_calls(SHAPE, calls),
                 None => WindowShape::of_time(SHAPE, 10 * WIDTH, 10),
             };
-            let clock = BucketClock { start, shape };
-            let fast_path = FastPath::new(CircuitState::Closed, clock, bucket(1));
+            let fast_path = FastPath::new(CircuitState::Closed, start, shape, bucket(1));
             Harness { fast_path, start }
         }
 
@@ -214,6 +217,13 @@ mod tests {
             );
             (!locked.get(), reported.get(), permit)
         }
+    }
+
+    #[test]
+    fn bucket_of_a_moment_before_the_start_is_the_first() {
+        let Harness { fast_path, start } = Harness::new(None);
+        let before = CallClock::at(start - Duration::from_nanos(1));
+        assert_eq!(fast_path.bucket(&before), bucket(1));
     }
 
     #[test]

@@ -164,7 +164,6 @@
 
 mod breaker_metrics;
 mod bucket;
-mod bucket_clock;
 mod builder;
 mod by_name;
 mod call;

@@ -129,13 +129,14 @@ impl BreakerShared {
             return None;
         }
         let now = Instant::now();
-        let clock = locked.machine.clock_of(config);
-        if let Some(clock) = clock {
+        let shape = locked.machine.other_shape(config);
+        if let Some(shape) = shape {
             // Before the window itself: what the pending words hold belongs to the window of before.
-            self.core.fast_path.store_shape(clock.shape);
-            self.core.move_pending(&mut locked, clock.bucket_at(now));
+            self.core.fast_path.store_shape(shape);
+            let bucket = self.core.fast_path.bucket(&CallClock::at(now));
+            self.core.move_pending(&mut locked, bucket);
         }
-        locked.machine.apply(config.clone(), clock, now);
+        locked.machine.apply(config.clone(), shape, now);
         self.slow_call.set(settings.slow_call);
         let max_retry_after = settings.open_on_retry_after;
         self.retry_after.max_retry_after.set(max_retry_after);

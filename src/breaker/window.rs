@@ -4,7 +4,7 @@ use std::{cmp::Reverse, collections::VecDeque, time::Duration};
 
 use tokio::time::Instant;
 
-use super::{bucket_clock::BucketClock, call_counts::CallCounts, call_sample::CallSample};
+use super::{call_counts::CallCounts, call_sample::CallSample, window_shape::WindowShape};
 
 /// Returns a time a century away where the clock cannot represent the sum.
 pub(super) fn saturating_add(now: Instant, wait: Duration) -> Instant {
@@ -98,40 +98,45 @@ impl Window {
     /// | time | calls | in the order of their buckets; within a bucket, failures and slow calls are spread evenly |
     /// | calls | calls | in their order |
     ///
-    /// The new window then forgets what it has no capacity or time for, as it always does.
+    /// The new window then forgets what it has no capacity or time for, as it always does. `since_start` is the age of the
+    /// breaker.
     pub(super) fn carry_over(
         &mut self,
         old: &Window,
-        (from, to): (BucketClock, BucketClock),
-        now: Instant,
+        (from, to): (WindowShape, WindowShape),
+        since_start: Duration,
     ) {
-        let present = to.bucket_at(now).index;
+        let present = to.bucket_at(|| since_start).index;
         match (old, self.capacity()) {
             (Window::Time { .. }, None) => {
-                for (index, counts) in old.newest_first(from.bucket_at(now).index) {
-                    let moment = from.shape.last_moment(index).min(from.since_start(now));
-                    self.add(to.shape.bucket_at(|| moment).index, counts);
+                for (index, counts) in old.newest_first(from.bucket_at(|| since_start).index) {
+                    let moment = from.last_moment(index).min(since_start);
+                    self.add(to.bucket_at(|| moment).index, counts);
                 }
             }
             (Window::Count { counts, .. }, None) => self.add(present, *counts),
             (Window::Time { .. }, Some(capacity)) => {
-                let mut slots = old.newest_first(from.bucket_at(now).index);
-                let calls: u64 = slots.iter().map(|(_, counts)| counts.calls).sum();
-                // There may be millions of them, under the lock.
-                let mut skip = calls.saturating_sub(capacity as u64);
-                slots.reverse();
-                for (_, counts) in slots {
-                    let skipped = skip.min(counts.calls);
-                    skip -= skipped;
-                    for index in skipped..counts.calls {
-                        self.record(present, counts.sample(index), 1);
-                    }
-                }
+                let slots = old.newest_first(from.bucket_at(|| since_start).index);
+                self.record_latest(present, slots, capacity);
             }
             (Window::Count { samples, .. }, Some(_)) => {
                 for sample in samples {
                     self.record(present, *sample, 1);
                 }
+            }
+        }
+    }
+
+    /// Records as many calls of buckets, the newest of which comes first, as a count window holds.
+    fn record_latest(&mut self, present: u64, slots: Vec<(u64, CallCounts)>, capacity: usize) {
+        let calls: u64 = slots.iter().map(|(_, counts)| counts.calls).sum();
+        // There may be millions of them, under the lock.
+        let mut skip = calls.saturating_sub(capacity as u64);
+        for (_, counts) in slots.into_iter().rev() {
+            let skipped = skip.min(counts.calls);
+            skip -= skipped;
+            for index in skipped..counts.calls {
+                self.record(present, counts.sample(index), 1);
             }
         }
     }

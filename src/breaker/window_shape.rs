@@ -112,6 +112,19 @@ mod tests {
     }
 
     #[test]
+    fn bucket_begins_with_its_first_nanosecond() {
+        let shape = WindowShape::of_time(9, Duration::from_secs(30), 10);
+        let nano = Duration::from_nanos(1);
+        for (time, index) in [(0, 1), (3, 2), (30, 11)] {
+            let at = Duration::from_secs(time);
+            let bucket = Bucket { shape: 9, index };
+            assert_eq!(shape.bucket_at(|| at), bucket);
+            let last = at + Duration::from_secs(3) - nano;
+            assert_eq!(shape.bucket_at(|| last), bucket);
+        }
+    }
+
+    #[test]
     fn shape_of_calls_has_one_bucket_and_does_not_ask_for_the_time() {
         for (capacity, max_pending) in [(1, 2), (2, 2), (3, 3), (10_000, 10_000)] {
             let shape = WindowShape::of_calls(7, capacity);

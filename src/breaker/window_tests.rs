@@ -1,5 +1,4 @@
 use super::*;
-use crate::breaker::window_shape::WindowShape;
 use proptest::prelude::*;
 
 fn any_sample() -> impl Strategy<Value = CallSample> {
@@ -120,13 +119,12 @@ fn success_to_failure_replaces_the_latest_success_of_a_count_window_or_adds_a_ca
 
 const SECOND: Duration = Duration::from_secs(1);
 
-/// A clock whose buckets are this wide, or that of a count window.
-fn clock(start: Instant, width: Option<Duration>) -> BucketClock {
-    let shape = match width {
+/// A shape whose buckets are this wide, or that of a count window.
+fn shape(width: Option<Duration>) -> WindowShape {
+    match width {
         Some(width) => WindowShape::of_time(0, width, 1),
         None => WindowShape::of_calls(0, 5),
-    };
-    BucketClock { start, shape }
+    }
 }
 
 fn totals(window: &Window, bucket: u64) -> (u64, u64, u64) {
@@ -136,15 +134,14 @@ fn totals(window: &Window, bucket: u64) -> (u64, u64, u64) {
 
 /// A window of 3 buckets of 4 s in its sixth bucket, which begins after 20 s.
 fn carried_from_time(mut to: Window, width: Option<Duration>, at: u64) -> Window {
-    let start = Instant::now();
     let mut old = Window::of_time(3);
     old.record(2, CallSample::Failure, 100);
     old.record(4, CallSample::Failure, 1);
     old.record(5, CallSample::Success, 4);
     old.record(5, CallSample::SlowFailure, 2);
     old.record(6, CallSample::Success, 1);
-    let clocks = (clock(start, Some(4 * SECOND)), clock(start, width));
-    to.carry_over(&old, clocks, start + SECOND * at as u32);
+    let shapes = (shape(Some(4 * SECOND)), shape(width));
+    to.carry_over(&old, shapes, SECOND * at as u32);
     to
 }
 
@@ -190,7 +187,6 @@ fn calls_of_a_bucket_are_spread_evenly_in_a_count_window() {
 
 #[test]
 fn calls_of_a_count_window_keep_their_order_in_another_and_are_new_in_a_time_window() {
-    let start = Instant::now();
     let mut old = Window::of_calls(4);
     for sample in [
         CallSample::Failure,
@@ -201,8 +197,8 @@ fn calls_of_a_count_window_keep_their_order_in_another_and_are_new_in_a_time_win
         old.record(1, sample, 1);
     }
     let carried = |mut to: Window, width| {
-        let clocks = (clock(start, None), clock(start, width));
-        to.carry_over(&old, clocks, start + 10 * SECOND);
+        let shapes = (shape(None), shape(width));
+        to.carry_over(&old, shapes, 10 * SECOND);
         to
     };
     let counted = [

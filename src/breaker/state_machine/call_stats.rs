@@ -1,15 +1,19 @@
+use std::time::Duration;
+
 use tokio::time::Instant;
 
 use super::failure_streak::FailureStreak;
 use crate::breaker::{
-    bucket_clock::BucketClock, call_counts::CallCounts, call_sample::CallSample,
-    config::BreakerConfig, permit::PermitState, transition::TransitionReason, window::Window,
+    bucket::Bucket, call_counts::CallCounts, call_sample::CallSample, config::BreakerConfig,
+    permit::PermitState, transition::TransitionReason, window::Window, window_shape::WindowShape,
 };
 
 /// The calls that a closed circuit has counted.
 #[derive(Debug)]
 pub(super) struct CallStats {
-    clock: BucketClock,
+    /// The creation of the breaker, from which the buckets of the window count.
+    start: Instant,
+    shape: WindowShape,
     window: Window,
     streak: FailureStreak,
 }
@@ -17,21 +21,27 @@ pub(super) struct CallStats {
 impl CallStats {
     pub(super) fn new(config: &BreakerConfig, start: Instant) -> Self {
         CallStats {
-            clock: BucketClock {
-                start,
-                shape: config.window_shape(0),
-            },
+            start,
+            shape: config.window_shape(0),
             window: config.new_window(),
             streak: FailureStreak::default(),
         }
     }
 
-    pub(super) fn clock(&self) -> BucketClock {
-        self.clock
+    pub(super) fn shape(&self) -> WindowShape {
+        self.shape
+    }
+
+    fn since_start(&self, now: Instant) -> Duration {
+        now.saturating_duration_since(self.start)
+    }
+
+    fn bucket_at(&self, now: Instant) -> Bucket {
+        self.shape.bucket_at(|| self.since_start(now))
     }
 
     pub(super) fn counts(&self, now: Instant) -> CallCounts {
-        self.window.counts(self.clock.bucket_at(now).index)
+        self.window.counts(self.bucket_at(now).index)
     }
 
     pub(super) fn consecutive_failures(&self) -> u32 {
@@ -43,7 +53,7 @@ impl CallStats {
     }
 
     pub(super) fn record(&mut self, sample: CallSample, now: Instant) {
-        let bucket = self.clock.bucket_at(now).index;
+        let bucket = self.bucket_at(now).index;
         self.window.record(bucket, sample, 1);
         if sample.is_failure() {
             self.streak.record_failure();
@@ -72,16 +82,16 @@ impl CallStats {
     }
 
     /// Gives the window another shape. It keeps its calls as far as it can, and the streak is as it was.
-    pub(super) fn reshape(&mut self, config: &BreakerConfig, clock: BucketClock, now: Instant) {
+    pub(super) fn reshape(&mut self, config: &BreakerConfig, shape: WindowShape, now: Instant) {
         let mut window = config.new_window();
-        window.carry_over(&self.window, (self.clock, clock), now);
+        window.carry_over(&self.window, (self.shape, shape), self.since_start(now));
         self.window = window;
-        self.clock = clock;
+        self.shape = shape;
     }
 
     /// Returns the permit of a call that is counted now as a success.
     pub(super) fn success_at(&self, now: Instant, slow: bool) -> PermitState {
-        let bucket = self.clock.bucket_at(now);
+        let bucket = self.bucket_at(now);
         PermitState::Success {
             // The last bits are enough to find one of the 1,000 buckets that a window has at most.
             bucket: bucket.index as u32,
@@ -112,7 +122,7 @@ impl CallStats {
         } else {
             CallSample::Failure
         };
-        let present = self.clock.bucket_at(now);
+        let present = self.bucket_at(now);
         // The index of an earlier shape is that of another time.
         let recorded = (shape == present.shape).then_some(bucket);
         self.window

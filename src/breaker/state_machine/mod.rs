@@ -11,7 +11,6 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::{
-    bucket_clock::BucketClock,
     call_counts::CallCounts,
     call_sample::CallSample,
     config::BreakerConfig,
@@ -21,6 +20,7 @@ use super::{
     switch::SwitchMode,
     transition::{Transition, TransitionReason},
     window::saturating_add,
+    window_shape::WindowShape,
 };
 use crate::{call::Label, guard::Rejects, protocol::upload::Upload};
 use call_stats::CallStats;
@@ -77,36 +77,35 @@ impl StateMachine {
         self.generation
     }
 
-    pub(super) fn bucket_clock(&self) -> BucketClock {
-        self.stats.clock()
+    pub(super) fn window_shape(&self) -> WindowShape {
+        self.stats.shape()
     }
 
     pub(super) fn settings(&self) -> &BreakerSettings {
         &self.config.settings
     }
 
-    /// Returns the clock of the window that these settings ask for, or `None` if it is the present window.
-    pub(super) fn clock_of(&self, config: &BreakerConfig) -> Option<BucketClock> {
+    /// Returns the shape of the window that these settings ask for, or `None` if it is the present window.
+    pub(super) fn other_shape(&self, config: &BreakerConfig) -> Option<WindowShape> {
         if config.settings.has_window_of(&self.config.settings) {
             return None;
         }
-        let clock = self.stats.clock();
-        let number = clock.shape.number().wrapping_add(1);
-        Some(clock.with_shape(config.window_shape(number)))
+        let number = self.window_shape().number().wrapping_add(1);
+        Some(config.window_shape(number))
     }
 
-    /// Applies other settings. `clock` is that of [`clock_of`](Self::clock_of).
+    /// Applies other settings. `shape` is that of [`other_shape`](Self::other_shape).
     ///
     /// Opens and closes nothing: thresholds are evaluated when the next failure or slow call is recorded, an open circuit
     /// keeps its end, and a half-open phase ends by the number of probes with which it began.
     pub(super) fn apply(
         &mut self,
         config: BreakerConfig,
-        clock: Option<BucketClock>,
+        shape: Option<WindowShape>,
         now: Instant,
     ) {
-        if let Some(clock) = clock {
-            self.stats.reshape(&config, clock, now);
+        if let Some(shape) = shape {
+            self.stats.reshape(&config, shape, now);
         }
         self.config = config;
     }

@@ -7,9 +7,9 @@ impl Harness {
     /// Applies the settings of this builder.
     fn apply(&mut self, builder: CircuitBreakerBuilder) {
         let config = builder.validated().expect("valid settings");
-        let clock = self.machine.clock_of(&config);
+        let shape = self.machine.other_shape(&config);
         let before = (self.machine.state(), self.machine.generation());
-        self.machine.apply(config, clock, self.now);
+        self.machine.apply(config, shape, self.now);
         let after = (self.machine.state(), self.machine.generation());
         assert_eq!(after, before, "settings are no transition");
     }
