@@ -1,7 +1,10 @@
+use std::time::Duration;
+
 use tokio::time::Instant;
 
 use super::{
-    operator_settings, shared::BreakerShared, state::CircuitState, transition::TransitionReason,
+    operator_settings, shared::BreakerShared, state::CircuitState, state_machine::StateMachine,
+    transition::TransitionReason,
 };
 use crate::{
     call::ConfigError,
@@ -42,13 +45,7 @@ impl Inspect for BreakerShared {
         stats.count("probes_in_flight", machine.probes_in_flight());
         stats.count("rejected", self.core.reporter.rejected());
         stats.count("transitions", machine.transitions());
-        let open_for = match (machine.state(), machine.rejects(now)) {
-            (CircuitState::Open, Rejects::AllUntil(until)) => {
-                Some(until.saturating_duration_since(now))
-            }
-            _ => None,
-        };
-        stats.seconds("open_for_seconds", open_for);
+        stats.seconds("open_for_seconds", open_for(machine, now));
         stats.text("reason", locked.open_reason.map(TransitionReason::as_str));
         stats.text("last_error", locked.last_error.as_ref());
         stats.text("mode", Some(mode(self.core.is_shadow())));
@@ -91,6 +88,16 @@ const ACTIONS: [GuardAction; 5] = [
     GuardAction::ShadowOn,
     GuardAction::ShadowOff,
 ];
+
+/// Returns for how long an open circuit stays open.
+fn open_for(machine: &StateMachine, now: Instant) -> Option<Duration> {
+    match (machine.state(), machine.rejects(now)) {
+        (CircuitState::Open, Rejects::AllUntil(until)) => {
+            Some(until.saturating_duration_since(now))
+        }
+        _ => None,
+    }
+}
 
 /// Returns the text of the stat `mode`.
 pub(super) fn mode(is_shadow: bool) -> &'static str {

@@ -6,7 +6,7 @@ use super::{
     CircuitBreakerBuilder,
     call_sample::CallSample,
     config::BreakerConfig,
-    core::BreakerCore,
+    core::{BreakerCore, ErrorText},
     error_text::{bounded_text, end_error_text},
     locked::Locked,
     permit::{BreakerPermit, PermitState},
@@ -317,6 +317,15 @@ impl BreakerShared {
         true
     }
 
+    /// Opens the circuit for as long as the peer asks in the error of a call.
+    fn open_by_end(&self, permit: &BreakerPermit, end: &CallEnd<'_>, text: ErrorText<'_>) {
+        if !self.retry_after.is_disabled()
+            && let Some(wait) = self.retry_after.end_wait(end)
+        {
+            self.core.open_on_retry_after(permit, wait, end.now(), text);
+        }
+    }
+
     #[cold]
     #[inline(never)]
     fn complete_slow(
@@ -327,12 +336,7 @@ impl BreakerShared {
     ) {
         let text = || end_error_text(end).or_else(|| error.map(bounded_text));
         // Before the end counts, as at the head.
-        if !self.retry_after.is_disabled()
-            && let Some(wait) = self.retry_after.end_wait(end)
-        {
-            self.core
-                .open_on_retry_after(permit, wait, end.now(), &text);
-        }
+        self.open_by_end(permit, end, &text);
         let (generation, state) = self.core.fast_path.load();
         if generation != permit.generation {
             return;

@@ -171,29 +171,16 @@ impl Window {
     ) {
         match self {
             Window::Time { buckets, latest } => {
-                let Some(recorded) = recorded else {
-                    // The latest success becomes the failure, as in a count window.
-                    let newest_expired = newest_expired(bucket.max(*latest), buckets.len());
-                    let has_success = |slot: &&mut (u64, CallCounts)| {
-                        slot.0 > newest_expired && slot.1.calls > slot.1.failures
-                    };
-                    let slots = buckets.iter_mut().filter(has_success);
-                    return match slots.max_by_key(|slot| slot.0) {
-                        Some((_, counts)) => counts.failures += 1,
-                        None => self.record(bucket, failure, 1),
-                    };
-                };
-                let mut slots = buckets.iter_mut();
-                // One that has left the window does not count, with or without the success.
-                let found = slots.find(|(index, _)| *index as u32 == recorded);
-                // Late successes are dropped when their bucket has moved on, so it may have none to take back.
-                if let Some((_, counts)) = found
-                    && counts.calls > counts.failures
-                {
-                    counts.calls -= 1;
-                    counts.slow = counts.slow.saturating_sub(u64::from(failure.is_slow()));
+                if let Some(recorded) = recorded {
+                    take_success_back(buckets, recorded, failure);
+                    return self.record(bucket, failure, 1);
                 }
-                self.record(bucket, failure, 1);
+                // The latest success becomes the failure, as in a count window.
+                let newest_expired = newest_expired(bucket.max(*latest), buckets.len());
+                match latest_success(buckets, newest_expired) {
+                    Some(counts) => counts.failures += 1,
+                    None => self.record(bucket, failure, 1),
+                }
             }
             Window::Count {
                 samples, counts, ..
@@ -236,6 +223,32 @@ impl Window {
             }
         }
     }
+}
+
+/// Takes a success out of the bucket that has these last bits of its index.
+fn take_success_back(buckets: &mut [(u64, CallCounts)], recorded: u32, failure: CallSample) {
+    let mut slots = buckets.iter_mut();
+    // One that has left the window does not count, with or without the success.
+    let found = slots.find(|(index, _)| *index as u32 == recorded);
+    // Late successes are dropped when their bucket has moved on, so it may have none to take back.
+    if let Some((_, counts)) = found
+        && counts.calls > counts.failures
+    {
+        counts.calls -= 1;
+        counts.slow = counts.slow.saturating_sub(u64::from(failure.is_slow()));
+    }
+}
+
+/// Returns the counts of the latest bucket with a success that is in the window.
+fn latest_success(
+    buckets: &mut [(u64, CallCounts)],
+    newest_expired: u64,
+) -> Option<&mut CallCounts> {
+    let has_success =
+        |slot: &&mut (u64, CallCounts)| slot.0 > newest_expired && slot.1.calls > slot.1.failures;
+    let slots = buckets.iter_mut().filter(has_success);
+    let latest = slots.max_by_key(|slot| slot.0)?;
+    Some(&mut latest.1)
 }
 
 /// Returns the index of the newest bucket that is not in a window of so many buckets any more.

@@ -108,19 +108,7 @@ impl<K: Hash + Eq> KeyedShared<K> {
         if latest != version {
             created.shared.apply(latest, &config);
         }
-        // Without the lock: recorders are user code. In the state of now: changes before this are not in the counts.
-        created
-            .shared
-            .core
-            .reporter
-            .add(|| created.shared.core.state());
-        if !evicted.is_empty() {
-            let counted = evicted
-                .iter()
-                .map(|breaker| breaker.shared.core.reporter.counted_state());
-            self.metrics.remove_all(counted);
-            self.metrics.count_evictions(evicted.len());
-        }
+        self.count(&created, &evicted);
         created
     }
 }
@@ -130,6 +118,20 @@ impl<K> KeyedShared<K> {
     fn config(&self) -> (BreakerConfig, u64) {
         let template = self.lock_template();
         (template.value.clone(), template.version)
+    }
+
+    /// Counts the breaker of a new key in, and those of evicted keys out. Must not be called under the lock: recorders are
+    /// user code.
+    fn count(&self, created: &CircuitBreaker, evicted: &[CircuitBreaker]) {
+        // In the state of now: changes before this are not in the counts.
+        let core = &created.shared.core;
+        core.reporter.add(|| core.state());
+        if !evicted.is_empty() {
+            let reporters = evicted.iter().map(|breaker| &breaker.shared.core.reporter);
+            self.metrics
+                .remove_all(reporters.map(Reporter::counted_state));
+            self.metrics.count_evictions(evicted.len());
+        }
     }
 
     pub(super) fn lock_template(&self) -> MutexGuard<'_, Versioned<BreakerConfig>> {
