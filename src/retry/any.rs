@@ -86,12 +86,8 @@ where
         attempt: Attempt,
         config: &mut CallConfig,
     ) -> (Outcome, RetryDecision) {
-        let outcome = self
-            .stack
-            .layer
-            .protocol()
-            .classify(result.as_ref())
-            .outcome;
+        let layer = &self.stack.layer;
+        let outcome = layer.protocol().classify(result.as_ref()).outcome;
         let error = result.as_ref().err().map(|error| &**error as _);
         let default_decision = match outcome {
             Outcome::Success => RetryDecision::Stop,
@@ -103,11 +99,7 @@ where
             attempt,
             default_decision,
         };
-        let decision = self
-            .stack
-            .layer
-            .rules()
-            .call_caught(|policy| policy.decide(&attempt));
+        let decision = layer.rules().call_caught(|policy| policy.decide(&attempt));
         let decision = decision.unwrap_or(RetryDecision::Stop);
         match (outcome, decision) {
             // A response that the policy retries is no success.

@@ -75,6 +75,37 @@ impl<A: Attempts> RetryFuture<A> {
         }
     }
 
+    /// Polls the stage of the call. Where that does not wait, it changes, or it has the result of the call.
+    #[inline]
+    fn poll_stage(mut self: Pin<&mut Self>, cx: &mut Cx<'_>) -> Poll<Option<A::CallOutput>> {
+        let mut this = self.as_mut().project();
+        Poll::Ready(match this.stage.as_mut().project() {
+            StageProj::Running { attempt } => {
+                let output = ready!(attempt.poll(cx));
+                self.on_attempt_end(output)
+            }
+            StageProj::Waiting { sleep } => {
+                ready!(sleep.poll(cx));
+                this.stage.set(Stage::AwaitingReady { timer: None });
+                None
+            }
+            StageProj::AwaitingReady { timer } => {
+                // The service before the timer: a service that is ready beats the deadline.
+                let ready = this.attempts.poll_ready(cx);
+                let ready = poll_ready_before(ready, this.state.deadline(), timer, cx);
+                self.on_service_ready(ready!(ready))
+            }
+            StageProj::NotStarted => {
+                self.start_first();
+                None
+            }
+            StageProj::PastDeadline => {
+                let output = this.attempts.deadline_exceeded(LATE_CALL);
+                Some(output.expect("only calls of services can be too late"))
+            }
+        })
+    }
+
     fn start_first(self: Pin<&mut Self>) {
         let (mut this, now) = (self.project(), CallClock::default());
         let retry = this.attempts.retry();
@@ -270,34 +301,7 @@ impl<A: Attempts> Future for RetryFuture<A> {
     #[inline]
     fn poll(mut self: Pin<&mut Self>, cx: &mut Cx<'_>) -> Poll<A::CallOutput> {
         loop {
-            let mut this = self.as_mut().project();
-            // Each arm either returns `Pending`, or changes the stage, or has the result of the call.
-            let completed = match this.stage.as_mut().project() {
-                StageProj::Running { attempt } => {
-                    let output = ready!(attempt.poll(cx));
-                    self.as_mut().on_attempt_end(output)
-                }
-                StageProj::Waiting { sleep } => {
-                    ready!(sleep.poll(cx));
-                    this.stage.set(Stage::AwaitingReady { timer: None });
-                    None
-                }
-                StageProj::AwaitingReady { timer } => {
-                    // The service before the timer: a service that is ready beats the deadline.
-                    let ready = this.attempts.poll_ready(cx);
-                    let ready = poll_ready_before(ready, this.state.deadline(), timer, cx);
-                    self.as_mut().on_service_ready(ready!(ready))
-                }
-                StageProj::NotStarted => {
-                    self.as_mut().start_first();
-                    None
-                }
-                StageProj::PastDeadline => {
-                    let output = this.attempts.deadline_exceeded(LATE_CALL);
-                    Some(output.expect("only calls of services can be too late"))
-                }
-            };
-            if let Some(output) = completed {
+            if let Some(output) = ready!(self.as_mut().poll_stage(cx)) {
                 return Poll::Ready(output);
             }
         }

@@ -66,6 +66,28 @@ impl Default for BackoffForm {
     }
 }
 
+impl BackoffForm {
+    /// Returns a backoff of the kind, with its default jitter and maximum.
+    fn of_kind(&self) -> Result<Backoff, &'static str> {
+        match (self.kind, self.step, self.factor) {
+            (BackoffKind::Constant, None, None) => Ok(Backoff::constant(self.first)),
+            (BackoffKind::Linear, Some(step), None) => Ok(Backoff::linear(self.first, step)),
+            (BackoffKind::Exponential, None, factor) => {
+                Ok(Backoff::exponential(self.first).factor(factor.unwrap_or(DEFAULT_FACTOR)))
+            }
+            (_, _, Some(_)) => {
+                Err("`factor` is a setting of backoffs of the kind \"exponential\" only")
+            }
+            (_, Some(_), None) => {
+                Err("`step` is a setting of backoffs of the kind \"linear\" only")
+            }
+            (BackoffKind::Linear, None, None) => {
+                Err("missing field `step`, which a backoff of the kind \"linear\" needs")
+            }
+        }
+    }
+}
+
 impl From<Backoff> for BackoffForm {
     fn from(backoff: Backoff) -> Self {
         let (kind, step, factor) = match backoff.curve {
@@ -88,22 +110,7 @@ impl TryFrom<BackoffForm> for Backoff {
     type Error = &'static str;
 
     fn try_from(form: BackoffForm) -> Result<Self, &'static str> {
-        let mut backoff = match (form.kind, form.step, form.factor) {
-            (BackoffKind::Constant, None, None) => Backoff::constant(form.first),
-            (BackoffKind::Linear, Some(step), None) => Backoff::linear(form.first, step),
-            (BackoffKind::Exponential, None, factor) => {
-                Backoff::exponential(form.first).factor(factor.unwrap_or(DEFAULT_FACTOR))
-            }
-            (_, _, Some(_)) => {
-                return Err("`factor` is a setting of backoffs of the kind \"exponential\" only");
-            }
-            (_, Some(_), None) => {
-                return Err("`step` is a setting of backoffs of the kind \"linear\" only");
-            }
-            (BackoffKind::Linear, None, None) => {
-                return Err("missing field `step`, which a backoff of the kind \"linear\" needs");
-            }
-        };
+        let mut backoff = form.of_kind()?;
         backoff.max = form.max;
         Ok(match form.jitter {
             Some(jitter) => backoff.jitter(jitter),
@@ -168,6 +175,33 @@ impl BudgetForm {
             )),
         }
     }
+
+    fn window_budget(&self) -> WindowBudget {
+        let default = WindowBudget::default();
+        WindowBudget {
+            ratio: self.ratio.unwrap_or(default.ratio),
+            per_second: self.per_second.unwrap_or(default.per_second),
+            window: self.window.unwrap_or(default.window),
+        }
+    }
+
+    fn throttle_budget(&self) -> ThrottleBudget {
+        let default = ThrottleBudget::default();
+        ThrottleBudget {
+            max_tokens: self.max_tokens.unwrap_or(default.max_tokens),
+            token_ratio: self.token_ratio.unwrap_or(default.token_ratio),
+        }
+    }
+
+    fn bucket_budget(&self) -> BucketBudget {
+        let default = BucketBudget::default();
+        BucketBudget {
+            capacity: self.capacity.unwrap_or(default.capacity),
+            cost: self.cost.unwrap_or(default.cost),
+            timeout_cost: self.timeout_cost.unwrap_or(default.timeout_cost),
+            refill: self.refill.unwrap_or(default.refill),
+        }
+    }
 }
 
 /// Returns the kind with its settings, for errors.
@@ -213,30 +247,9 @@ impl TryFrom<BudgetForm> for BudgetSettings {
     fn try_from(form: BudgetForm) -> Result<Self, String> {
         form.check_kind()?;
         Ok(match form.kind {
-            BudgetKind::Window => {
-                let default = WindowBudget::default();
-                BudgetSettings::Window(WindowBudget {
-                    ratio: form.ratio.unwrap_or(default.ratio),
-                    per_second: form.per_second.unwrap_or(default.per_second),
-                    window: form.window.unwrap_or(default.window),
-                })
-            }
-            BudgetKind::Throttle => {
-                let default = ThrottleBudget::default();
-                BudgetSettings::Throttle(ThrottleBudget {
-                    max_tokens: form.max_tokens.unwrap_or(default.max_tokens),
-                    token_ratio: form.token_ratio.unwrap_or(default.token_ratio),
-                })
-            }
-            BudgetKind::Bucket => {
-                let default = BucketBudget::default();
-                BudgetSettings::Bucket(BucketBudget {
-                    capacity: form.capacity.unwrap_or(default.capacity),
-                    cost: form.cost.unwrap_or(default.cost),
-                    timeout_cost: form.timeout_cost.unwrap_or(default.timeout_cost),
-                    refill: form.refill.unwrap_or(default.refill),
-                })
-            }
+            BudgetKind::Window => BudgetSettings::Window(form.window_budget()),
+            BudgetKind::Throttle => BudgetSettings::Throttle(form.throttle_budget()),
+            BudgetKind::Bucket => BudgetSettings::Bucket(form.bucket_budget()),
         })
     }
 }

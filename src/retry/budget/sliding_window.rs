@@ -95,10 +95,7 @@ impl SlidingWindow {
             Some(next_latest.saturating_sub(age))
         };
         // Taken before the new numbers are published: calls with new numbers would overwrite them.
-        let calls = self
-            .calls
-            .each_ref()
-            .map(|slot| unpack(slot.swap(0, Ordering::Relaxed)));
+        let calls = self.take_calls();
         self.set_slicing(next);
         for (slice, count) in calls {
             if let Some(slice) = moved(slice) {
@@ -113,6 +110,12 @@ impl SlidingWindow {
                 *slot = slot.saturating_add(count);
             }
         }
+    }
+
+    /// Takes the number and the calls of each slice.
+    fn take_calls(&self) -> [(u32, u32); SLICE_COUNT] {
+        let calls = self.calls.each_ref();
+        calls.map(|slot| unpack(slot.swap(0, Ordering::Relaxed)))
     }
 
     #[inline]

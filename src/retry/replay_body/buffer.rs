@@ -270,11 +270,7 @@ where
             && let Some(mut body) = self.source.take()
         {
             let space = self.space.take();
-            // Stays if the source panics, so that its reader does not take that for the end.
-            self.error = Some("the body panicked".into());
-            let polled = Pin::new(&mut body).poll_frame(cx);
-            self.error = None;
-            match polled {
+            match self.poll_unread(&mut body, cx) {
                 Poll::Pending => {
                     (self.source, self.space) = (Some(body), space);
                     break;
@@ -291,6 +287,19 @@ where
             has_read = true;
         }
         self.reader_waker.take_if(|_| has_read)
+    }
+
+    /// Polls the source, of which the latest reader has read nothing.
+    fn poll_unread(
+        &mut self,
+        body: &mut WatchedBody<B>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, B::Error>>> {
+        // Stays if the source panics, so that its reader does not take that for the end.
+        self.error = Some("the body panicked".into());
+        let polled = Pin::new(body).poll_frame(cx);
+        self.error = None;
+        polled
     }
 
     /// Keeps a frame that no reader has read, also one for which there is no space: only copies and replays end then.
