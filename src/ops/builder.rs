@@ -4,8 +4,6 @@ use tokio::time::Instant;
 
 #[cfg(feature = "ops-logs")]
 use super::logs::LogsBuilder;
-#[cfg(feature = "ops-sqlite")]
-use super::metric_history::MetricHistory;
 #[cfg(feature = "ops-logs")]
 use super::traces::TracesBuilder;
 use super::{
@@ -21,6 +19,8 @@ use super::{
     store::Store,
     workflows::{self, Workflows},
 };
+#[cfg(feature = "ops-sqlite")]
+use super::{journal::RecordFile, metric_history::MetricHistory};
 use crate::{
     call::{ConfigError, Label, check_range},
     errors::ErrorTracker,
@@ -372,7 +372,7 @@ impl OpsBuilder {
             file.validate(&component)?;
             self.options.store = Store::open(file.clone());
             let store = &self.options.store;
-            journal.keep_in(store, &file, self.max_events);
+            RecordFile::attach(&journal, store, &file, self.max_events);
             let history = MetricHistory::new(store, &recorder, file.metric_retention());
             self.options.metric_history = Some(history);
         }

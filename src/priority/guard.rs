@@ -39,44 +39,42 @@ impl<S> PrioritizerGuard<S> {
     }
 }
 
-impl PrioritizerShared {
-    /// Counts at the head already: a caller that looks at the status and drops the body is ordinary.
-    #[inline]
-    fn record_head(&self, call: &mut PrioritizedCall, head: &mut Head<'_>) {
-        let rejection = match head.outcome {
-            Outcome::Rejected => LoadSign::rejection_of_head(head.extensions),
-            _ => None,
-        };
-        let sign = LoadSign::new(head.outcome, head.evidence, rejection);
-        let clock = head.clock;
-        self.record(call, sign, || clock.now());
-    }
+/// Counts at the head already: a caller that looks at the status and drops the body is ordinary.
+#[inline]
+fn record_head(shared: &PrioritizerShared, call: &mut PrioritizedCall, head: &mut Head<'_>) {
+    let rejection = match head.outcome {
+        Outcome::Rejected => LoadSign::rejection_of_head(head.extensions),
+        _ => None,
+    };
+    let sign = LoadSign::new(head.outcome, head.evidence, rejection);
+    let clock = head.clock;
+    shared.record(call, sign, || clock.now());
+}
 
-    #[inline]
-    fn record_end(&self, mut call: PrioritizedCall, end: &CallEnd<'_>) {
-        let rejection = LoadSign::rejection_of_cause(end.cause());
-        let sign = LoadSign::new(end.outcome(), end.evidence(), rejection);
-        self.record(&mut call, sign, || end.now());
-    }
+#[inline]
+fn record_end(shared: &PrioritizerShared, mut call: PrioritizedCall, end: &CallEnd<'_>) {
+    let rejection = LoadSign::rejection_of_cause(end.cause());
+    let sign = LoadSign::new(end.outcome(), end.evidence(), rejection);
+    shared.record(&mut call, sign, || end.now());
+}
 
-    /// Admits a call of this priority, which becomes that of the context that the request carries.
-    #[inline]
-    fn admit_request(
-        &self,
-        found: Option<Priority>,
-        carried: Option<&mut Context>,
-        clock: &CallClock,
-    ) -> Result<PrioritizedCall, Rejection> {
-        let priority = found.or_else(Priority::current);
-        let priority = priority.unwrap_or_else(|| self.default_priority());
-        let call = self.admit(priority, || clock.now())?;
-        let mut context = None;
-        if let Some(carried) = carried {
-            context = set_priority(carried, call.priority);
-        }
-        let context = context.or_else(|| context_with(call.priority));
-        Ok(PrioritizedCall::new(call, context))
+/// Admits a call of this priority, which becomes that of the context that the request carries.
+#[inline]
+fn admit(
+    shared: &PrioritizerShared,
+    found: Option<Priority>,
+    carried: Option<&mut Context>,
+    clock: &CallClock,
+) -> Result<PrioritizedCall, Rejection> {
+    let priority = found.or_else(Priority::current);
+    let priority = priority.unwrap_or_else(|| shared.default_priority());
+    let call = shared.admit(priority, || clock.now())?;
+    let mut context = None;
+    if let Some(carried) = carried {
+        context = set_priority(carried, call.priority);
     }
+    let context = context.or_else(|| context_with(call.priority));
+    Ok(PrioritizedCall::new(call, context))
 }
 
 /// Sets the priority of the context that a request carries. One that has another priority belongs to the call that the request is
@@ -114,19 +112,19 @@ impl Guard for Prioritizer {
 
     #[inline]
     fn on_head(&self, call: &mut PrioritizedCall, head: &mut Head<'_>) {
-        self.shared.record_head(call, head);
+        record_head(&self.shared, call, head);
     }
 
     #[inline]
     fn on_end(&self, call: PrioritizedCall, end: &CallEnd<'_>) {
-        self.shared.record_end(call, end);
+        record_end(&self.shared, call, end);
     }
 }
 
 impl<Req> Admit<Req> for Prioritizer {
     #[inline]
     fn admit(&self, _: &mut Req, clock: &CallClock) -> Result<PrioritizedCall, Rejection> {
-        self.shared.admit_request(None, None, clock)
+        admit(&self.shared, None, None, clock)
     }
 }
 
@@ -140,12 +138,12 @@ impl<S> Guard for PrioritizerGuard<S> {
 
     #[inline]
     fn on_head(&self, call: &mut PrioritizedCall, head: &mut Head<'_>) {
-        self.shared.record_head(call, head);
+        record_head(&self.shared, call, head);
     }
 
     #[inline]
     fn on_end(&self, call: PrioritizedCall, end: &CallEnd<'_>) {
-        self.shared.record_end(call, end);
+        record_end(&self.shared, call, end);
     }
 }
 
@@ -153,7 +151,7 @@ impl<Req, S: PrioritySource<Req>> Admit<Req> for PrioritizerGuard<S> {
     #[inline]
     fn admit(&self, request: &mut Req, clock: &CallClock) -> Result<PrioritizedCall, Rejection> {
         let found = self.source.find(request);
-        self.shared.admit_request(found, S::context(request), clock)
+        admit(&self.shared, found, S::context(request), clock)
     }
 }
 

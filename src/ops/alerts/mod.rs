@@ -118,7 +118,6 @@ mod stored;
 mod telling;
 #[cfg(test)]
 mod telling_tests;
-mod templates;
 mod text;
 mod trigger;
 mod untold;

@@ -30,7 +30,7 @@ const MAX_EARLIER: usize = 20;
 
 /// The alerts that are asked for.
 #[derive(Debug, Default)]
-struct Wanted {
+struct AlertFilter {
     state: Option<&'static str>,
     severity: Option<Severity>,
     rule: Option<String>,
@@ -62,21 +62,21 @@ pub(super) async fn list(State(state): State<ApiState>, uri: Uri) -> ApiResult<J
         ("critical", Some(Severity::Critical)),
     ];
     let suppressed = [("all", None), ("true", Some(true)), ("false", Some(false))];
-    let wanted = Wanted {
+    let filter = AlertFilter {
         state: Some(params.choice("state", &states.map(|state| (state, state)))?),
         severity: params.choice("severity", &severities)?,
         rule: params.text("rule").map(str::to_owned),
         is_suppressed: params.choice("suppressed", &suppressed)?,
         before,
     };
-    Ok(Json(page(&state.core, &wanted, limit)))
+    Ok(Json(page(&state.core, &filter, limit)))
 }
 
 /// Returns a page of alerts, the newest first.
-fn page(core: &Core, wanted: &Wanted, limit: usize) -> Value {
+fn page(core: &Core, filter: &AlertFilter, limit: usize) -> Value {
     let now = core.alerts.now(Instant::now());
     let engine = core.alerts.engine();
-    let mut found: Vec<&Alert> = match wanted.state {
+    let mut found: Vec<&Alert> = match filter.state {
         Some("resolved") => engine.history().collect(),
         Some("all") => engine
             .alerts()
@@ -88,10 +88,10 @@ fn page(core: &Core, wanted: &Wanted, limit: usize) -> Value {
             .filter(|alert| !alert.is_resolved())
             .collect(),
     };
-    found.retain(|alert| wanted.matches(alert, &engine, now));
+    found.retain(|alert| filter.matches(alert, &engine, now));
     found.sort_by_key(|alert| std::cmp::Reverse(alert.seq));
     let total = found.len();
-    let start = wanted.before.map_or(0, |before| {
+    let start = filter.before.map_or(0, |before| {
         found.partition_point(|alert| alert.seq >= before)
     });
     let shown = &found[start..total.min(start + limit)];
@@ -106,7 +106,7 @@ fn page(core: &Core, wanted: &Wanted, limit: usize) -> Value {
     json!({"alerts": shown, "total": total, "next_cursor": cursor})
 }
 
-impl Wanted {
+impl AlertFilter {
     fn matches(&self, alert: &Alert, engine: &Engine, now: SystemTime) -> bool {
         let is_state = match self.state {
             None | Some("firing" | "all" | "resolved") => true,
@@ -119,7 +119,7 @@ impl Wanted {
             && self.rule.as_ref().is_none_or(|rule| alert.rule == *rule)
             && self
                 .is_suppressed
-                .is_none_or(|wanted| wanted == is_suppressed(alert, engine, now))
+                .is_none_or(|suppressed| suppressed == is_suppressed(alert, engine, now))
     }
 }
 

@@ -26,10 +26,10 @@ pub(super) async fn get(State(state): State<ApiState>, uri: Uri) -> ApiResult<Js
         kind: params.text("kind").map(kind).transpose()?,
     };
     let journal = &state.core.journal;
-    let events = match journal.page(&asked) {
+    let events = match asked.in_memory(journal) {
         (events, true) => events,
         (_, false) => {
-            let read = state.read(move |core| core.journal.page_with_file(&asked, &core.store));
+            let read = state.read(move |core| asked.with_file(&core.journal, &core.store));
             read.await?
         }
     };

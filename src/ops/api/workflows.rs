@@ -16,7 +16,7 @@ use crate::ops::{
 const PUSHED: usize = 50;
 
 /// The filters of a list.
-struct Wanted {
+struct WorkflowFilter {
     state: Option<RunState>,
     name: Option<String>,
     /// In lower case.
@@ -28,8 +28,8 @@ struct Wanted {
 }
 
 pub(super) async fn list(State(state): State<ApiState>, uri: Uri) -> ApiResult<Json<Value>> {
-    let wanted = Wanted::parse(&uri)?;
-    let page = move |core: &Core| page(&core.workflows, &wanted);
+    let filter = WorkflowFilter::parse(&uri)?;
+    let page = move |core: &Core| page(&core.workflows, &filter);
     Ok(Json(state.read(page).await?))
 }
 
@@ -72,14 +72,14 @@ pub(in crate::ops) fn pushed(workflows: &Workflows) -> Value {
     json!({"workflows": rows, "counts": counts, "truncated": running > PUSHED})
 }
 
-impl Wanted {
+impl WorkflowFilter {
     fn parse(uri: &Uri) -> ApiResult<Self> {
         let known = ["state", "name", "q", "since", "until", "before", "limit"];
         let params = Params::parse(uri, &known)?;
         let states = RunState::ALL.map(|state| (state.as_str(), Some(state)));
         let [a, b, c, d, e] = states;
         let text = |name| params.text(name).filter(|text| !text.is_empty());
-        Ok(Wanted {
+        Ok(WorkflowFilter {
             state: params.choice("state", &[("all", None), a, b, c, d, e])?,
             name: text("name").map(str::to_owned),
             text: text("q").map(str::to_lowercase),
@@ -127,12 +127,12 @@ fn time(params: &Params, name: &'static str) -> ApiResult<Option<WorkflowId>> {
 }
 
 /// Returns a page, the latest first.
-fn page(workflows: &Workflows, wanted: &Wanted) -> Value {
+fn page(workflows: &Workflows, filter: &WorkflowFilter) -> Value {
     let all = workflows.all().into_iter();
     let mut found = all
-        .filter(|live| wanted.is_between(live.id) && live.look(|run| wanted.fits(run)))
+        .filter(|live| filter.is_between(live.id) && live.look(|run| filter.fits(run)))
         .peekable();
-    let page: Vec<Arc<LiveRun>> = found.by_ref().take(wanted.limit).collect();
+    let page: Vec<Arc<LiveRun>> = found.by_ref().take(filter.limit).collect();
     let has_more = found.peek().is_some();
     let next = page.last().filter(|_| has_more);
     let rows: Vec<_> = page.iter().map(|live| live.look(json::row)).collect();

@@ -37,6 +37,8 @@ mod record_file;
 mod severity;
 
 pub(in crate::ops) use self::page::{EventPage, PageStart};
+#[cfg(feature = "ops-sqlite")]
+pub(in crate::ops) use self::record_file::RecordFile;
 pub use self::{
     event::Event, event_kind::EventKind, events::JournalEvents, list::Journal, severity::Severity,
 };

@@ -35,7 +35,7 @@ const MIGRATIONS: [&str; 1] = ["
 const COLUMNS: &str = "seq, at, kind, severity, subject, text, who, data";
 
 /// The source of events. What waits is in the journal anyway: the source only knows how far it has come.
-struct RecordFile {
+pub(in crate::ops) struct RecordFile {
     journal: Journal,
     max_events: usize,
     keep: std::time::Duration,
@@ -43,12 +43,18 @@ struct RecordFile {
     taken: AtomicU64,
 }
 
-impl Journal {
-    /// Goes on where the journal in the file ended, and writes into it from now on. Blocks; for a journal that is new.
-    pub(in crate::ops) fn keep_in(&self, store: &Store, file: &StoreFile, max_events: usize) {
+impl RecordFile {
+    /// Has a journal go on where the one in the file ended, and writes it into the file from now on. Blocks; for a journal that
+    /// is new, and has so many events in memory at most.
+    pub(in crate::ops) fn attach(
+        journal: &Journal,
+        store: &Store,
+        file: &StoreFile,
+        max_events: usize,
+    ) {
         // Makes the tables. Nothing is written yet, since there is no event.
         store.add_source(Arc::new(RecordFile {
-            journal: self.clone(),
+            journal: journal.clone(),
             max_events: file.max_events,
             keep: file.keep_events,
             taken: AtomicU64::new(0),
@@ -60,9 +66,9 @@ impl Journal {
         };
         let read = store.read(|file| Ok((read_page(file, &page)?, ends(file)?)));
         match read {
-            Ok((events, (_, last))) => self.go_on(events, last),
+            Ok((events, (_, last))) => journal.go_on(events, last),
             // Above whatever is in the file, since it may be there later: its numbers begin at 1.
-            Err(_) => self.go_on(Vec::new(), to_millis(SystemTime::now()) as u64),
+            Err(_) => journal.go_on(Vec::new(), to_millis(SystemTime::now()) as u64),
         }
     }
 }

@@ -138,7 +138,7 @@ fn add_memory(
     all: &mut AllAsked,
 ) -> SeriesKind {
     for name in query.names() {
-        for series in recorder.series_of(name) {
+        for series in SeriesRef::of_name(recorder, name) {
             let is_wanted = query
                 .filters()
                 .iter()

@@ -23,7 +23,7 @@ const SERIES_PER_READ: usize = 100;
 
 /// Gives series of a recorder that are new in this process what the file knows of the time that a recorder has in memory.
 pub(super) fn restore(store: &Store, recorder: &Recorder) {
-    let fresh = recorder.fresh_series();
+    let fresh = SeriesRef::take_fresh(recorder);
     let Some((_, last)) = recorder.ticked() else {
         return;
     };

@@ -15,7 +15,7 @@ use super::{
     stored_series::Numbers,
 };
 use crate::ops::{
-    recorder::Recorder,
+    recorder::{Recorder, SeriesRef},
     store::{MAX_ROWS, WriteError, WriteSource},
 };
 
@@ -107,7 +107,7 @@ impl MetricSource {
         // What an earlier process has seen of series that this one does not know.
         let known = minutes(connection, minute..minute + 1)?;
         let mut points: BTreeMap<i64, _> = known.into_iter().collect();
-        for series in self.recorder.tracked_series() {
+        for series in SeriesRef::tracked(&self.recorder) {
             let Some(point) = series.minute(minute) else {
                 continue;
             };

@@ -126,6 +126,18 @@ impl Recorder {
         ticker.tick(second);
     }
 
+    /// Returns the seconds of the first and of the last tick.
+    #[cfg(feature = "ops-sqlite")]
+    pub(in crate::ops) fn ticked(&self) -> Option<(u64, u64)> {
+        self.0.ticker().ticked()
+    }
+
+    /// Learns of a second that an earlier process has seen, of which some series know.
+    #[cfg(feature = "ops-sqlite")]
+    pub(in crate::ops) fn restored(&self, second: u64) {
+        self.0.ticker().restored(second);
+    }
+
     /// Returns the time since the first tick, for which there can be a history.
     pub(in crate::ops) fn covered(&self) -> std::time::Duration {
         std::time::Duration::from_secs(self.0.ticker().covered())

@@ -83,7 +83,7 @@ impl Drop {
 
 /// A series that the application wants to record.
 #[derive(Debug)]
-pub(super) struct Wanted<'a> {
+pub(super) struct SeriesRequest<'a> {
     pub(super) name: &'a str,
     pub(super) kind: SeriesKind,
     pub(super) labels: Labels,
@@ -109,17 +109,17 @@ impl Registry {
     /// Returns the series with this name and these labels; makes it with `cell` if there is none, and it fits.
     pub(super) fn register(
         &mut self,
-        wanted: Wanted<'_>,
+        request: SeriesRequest<'_>,
         limits: &Limits,
         bounds: impl FnOnce() -> Arc<Bounds>,
         cell: impl FnOnce(&Family) -> Cell,
     ) -> Registered {
-        let Wanted {
+        let SeriesRequest {
             name,
             kind,
             labels,
             text,
-        } = wanted;
+        } = request;
         let is_full = self.series >= limits.series;
         match self.families.get(name) {
             Some(family) if family.kind != kind => return Registered::dropped(Drop::Kind),
@@ -290,13 +290,13 @@ mod tests {
         let text = labels_text(&labels);
         let bounds = || Arc::new(Bounds::new(&[1.0]));
         let cell = |_: &Family| Cell::Counter(Arc::new(CounterCell::default()));
-        let wanted = Wanted {
+        let request = SeriesRequest {
             name,
             kind,
             labels,
             text: &text,
         };
-        let registered = registry.register(wanted, limits, bounds, cell);
+        let registered = registry.register(request, limits, bounds, cell);
         (
             registered.series.map(|series| series.text.to_string()),
             registered.is_new,

@@ -11,6 +11,40 @@ pub(in crate::ops) struct SeriesRef {
 }
 
 impl SeriesRef {
+    /// Returns the series of a name.
+    pub(in crate::ops) fn of_name(recorder: &Recorder, name: &str) -> Vec<SeriesRef> {
+        let name: Arc<str> = name.into();
+        let series = recorder.0.family(&name).map(|(_, series)| series);
+        let of_name = |series| SeriesRef {
+            name: name.clone(),
+            series,
+        };
+        series.into_iter().flatten().map(of_name).collect()
+    }
+
+    /// Returns the series that have a history.
+    pub(in crate::ops) fn tracked(recorder: &Recorder) -> Vec<SeriesRef> {
+        let mut all = recorder.0.all_series();
+        all.retain(|(_, series)| series.tracked().is_some());
+        let with_name = |(name, series)| SeriesRef { name, series };
+        all.into_iter().map(with_name).collect()
+    }
+
+    /// Returns the series that have got a history since the last call.
+    pub(in crate::ops) fn take_fresh(recorder: &Recorder) -> Vec<SeriesRef> {
+        if !recorder.0.ticker().take_has_fresh() {
+            return Vec::new();
+        }
+        let mut all = SeriesRef::tracked(recorder);
+        all.retain(|each| {
+            let mut tracked = each.series.tracked_mut();
+            tracked
+                .as_mut()
+                .is_some_and(|tracked| tracked.take_is_fresh())
+        });
+        all
+    }
+
     pub(in crate::ops) fn name(&self) -> &str {
         &self.name
     }
@@ -40,51 +74,5 @@ impl SeriesRef {
         if let Some(tracked) = &mut *self.series.tracked_mut() {
             tracked.restore(minutes);
         }
-    }
-}
-
-impl Recorder {
-    /// Returns the seconds of the first and of the last tick.
-    pub(in crate::ops) fn ticked(&self) -> Option<(u64, u64)> {
-        self.0.ticker().ticked()
-    }
-
-    /// Returns the series of a name.
-    pub(in crate::ops) fn series_of(&self, name: &str) -> Vec<SeriesRef> {
-        let name: Arc<str> = name.into();
-        let series = self.0.family(&name).map(|(_, series)| series);
-        let of_name = |series| SeriesRef {
-            name: name.clone(),
-            series,
-        };
-        series.into_iter().flatten().map(of_name).collect()
-    }
-
-    /// Learns of a second that an earlier process has seen, of which some series know.
-    pub(in crate::ops) fn restored(&self, second: u64) {
-        self.0.ticker().restored(second);
-    }
-
-    /// Returns the series that have a history.
-    pub(in crate::ops) fn tracked_series(&self) -> Vec<SeriesRef> {
-        let mut all = self.0.all_series();
-        all.retain(|(_, series)| series.tracked().is_some());
-        let with_name = |(name, series)| SeriesRef { name, series };
-        all.into_iter().map(with_name).collect()
-    }
-
-    /// Returns the series that have got a history since the last call.
-    pub(in crate::ops) fn fresh_series(&self) -> Vec<SeriesRef> {
-        if !self.0.ticker().take_has_fresh() {
-            return Vec::new();
-        }
-        let mut all = self.tracked_series();
-        all.retain(|each| {
-            let mut tracked = each.series.tracked_mut();
-            tracked
-                .as_mut()
-                .is_some_and(|tracked| tracked.take_is_fresh())
-        });
-        all
     }
 }

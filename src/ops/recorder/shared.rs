@@ -15,7 +15,7 @@ use super::{
     name::{Labels, labels, labels_text, metric_name},
     own_metrics::OwnMetrics,
     pulse::Pulse,
-    registry::{Description, Descriptions, Drop, Family, Registry, Wanted},
+    registry::{Description, Descriptions, Drop, Family, Registry, SeriesRequest},
     render::{RenderedFamily, ends_in},
     series::{Cell, Series},
     ticker::Ticker,
@@ -99,7 +99,7 @@ impl Shared {
         cell: Option<Cell>,
     ) -> (Option<Arc<Series>>, Option<Drop>) {
         let text = labels_text(&labels);
-        let wanted = Wanted {
+        let request = SeriesRequest {
             name,
             kind,
             labels,
@@ -114,7 +114,7 @@ impl Shared {
             self.limits
         };
         let make = |family: &Family| cell.unwrap_or_else(|| self.cell(family));
-        let registered = registry.register(wanted, &limits, bounds, make);
+        let registered = registry.register(request, &limits, bounds, make);
         drop(registry);
         if let Some(series) = registered.series.clone().filter(|_| registered.is_new) {
             lock(&self.new).push(series);

@@ -10,78 +10,62 @@ use super::{
 const PARAMETERS: &str = "name, filter, by, range, step, end, agg or limit";
 const DURATION: &str = "seconds, or a number with s, m, h or d, such as 5m";
 
-impl Query {
-    /// Returns the query of named texts, as those of an address: `name`, `filter` (any number of times), `by` (labels between
-    /// commas), `range`, `step`, `end`, `agg`, `limit`.
-    ///
-    /// # Errors
-    ///
-    /// Returns an error that names the first parameter that is unknown or not allowed, and what is.
-    ///
-    /// ```
-    /// use tower_keep::ops::series::Query;
-    ///
-    /// let error = Query::parse([("name", "load"), ("range", "soon")]).expect_err("not a time");
-    /// assert_eq!(error.to_string(), r#"range is "soon", must be seconds, or a number with s, m, h or d, such as 5m"#);
-    /// ```
-    pub fn parse<'a>(
-        parameters: impl IntoIterator<Item = (&'a str, &'a str)>,
-    ) -> Result<Self, QueryError> {
-        let mut query = Query::new("");
-        for (name, text) in parameters {
-            query = query.with(name, text)?;
-        }
-        query.check()?;
-        Ok(query)
+/// Returns the query of named texts; see [`Query::parse`].
+pub(super) fn query<'a>(
+    parameters: impl IntoIterator<Item = (&'a str, &'a str)>,
+) -> Result<Query, QueryError> {
+    let mut query = Query::new("");
+    for (name, text) in parameters {
+        query = with(query, name, text)?;
     }
+    query.check()?;
+    Ok(query)
+}
 
-    fn with(self, name: &str, text: &str) -> Result<Self, QueryError> {
-        match name {
-            "name" => Ok(self.rename(text)),
-            "filter" if self.filters().len() == MAX_FILTERS => Err(QueryError::new(
-                "filter",
-                MAX_FILTERS + 1,
-                format!("0 to {MAX_FILTERS} conditions"),
-            )),
-            "filter" => parsed("filter", text, Filter::from_text(text), Filter::EXPECTED)
-                .map(|filter| self.filter(filter)),
-            "by" if !self.by_labels().is_empty() => Err(QueryError::new(
-                "by",
-                "given twice",
-                "given once, with commas between labels",
-            )),
-            "by" => {
-                // One more than allowed, so that the check finds it.
-                let labels = text.split(',').filter(|label| !label.is_empty());
-                Ok(self.by(labels.take(MAX_BY + 1)))
-            }
-            "range" => {
-                parsed("range", text, duration(text), DURATION).map(|range| self.range(range))
-            }
-            "step" => parsed("step", text, duration(text), DURATION).map(|step| self.step(step)),
-            "end" => parsed(
-                "end",
-                text,
-                text.parse().ok(),
-                "a Unix time in whole seconds",
-            )
-            .map(|second| self.end(second)),
-            "agg" => parsed(
-                "agg",
-                text,
-                Aggregation::from_text(text),
-                Aggregation::EXPECTED,
-            )
-            .map(|aggregation| self.aggregate(aggregation)),
-            "limit" => {
-                parsed("limit", text, text.parse().ok(), "1 to 500").map(|lines| self.limit(lines))
-            }
-            other => Err(QueryError::new(
-                "parameter",
-                format_args!("{other:?}"),
-                PARAMETERS,
-            )),
+fn with(query: Query, name: &str, text: &str) -> Result<Query, QueryError> {
+    match name {
+        "name" => Ok(query.rename(text)),
+        "filter" if query.filters().len() == MAX_FILTERS => Err(QueryError::new(
+            "filter",
+            MAX_FILTERS + 1,
+            format!("0 to {MAX_FILTERS} conditions"),
+        )),
+        "filter" => parsed("filter", text, Filter::from_text(text), Filter::EXPECTED)
+            .map(|filter| query.filter(filter)),
+        "by" if !query.by_labels().is_empty() => Err(QueryError::new(
+            "by",
+            "given twice",
+            "given once, with commas between labels",
+        )),
+        "by" => {
+            // One more than allowed, so that the check finds it.
+            let labels = text.split(',').filter(|label| !label.is_empty());
+            Ok(query.by(labels.take(MAX_BY + 1)))
         }
+        "range" => parsed("range", text, duration(text), DURATION).map(|range| query.range(range)),
+        "step" => parsed("step", text, duration(text), DURATION).map(|step| query.step(step)),
+        "end" => parsed(
+            "end",
+            text,
+            text.parse().ok(),
+            "a Unix time in whole seconds",
+        )
+        .map(|second| query.end(second)),
+        "agg" => parsed(
+            "agg",
+            text,
+            Aggregation::from_text(text),
+            Aggregation::EXPECTED,
+        )
+        .map(|aggregation| query.aggregate(aggregation)),
+        "limit" => {
+            parsed("limit", text, text.parse().ok(), "1 to 500").map(|lines| query.limit(lines))
+        }
+        other => Err(QueryError::new(
+            "parameter",
+            format_args!("{other:?}"),
+            PARAMETERS,
+        )),
     }
 }
 

@@ -1,6 +1,6 @@
 use std::time::Duration;
 
-use super::{Aggregation, Filter, QueryError};
+use super::{Aggregation, Filter, QueryError, parse};
 
 /// The range of a query that names none.
 const DEFAULT_RANGE: u64 = 300;
@@ -72,6 +72,25 @@ impl Query {
             aggregation: None,
             limit: DEFAULT_LIMIT,
         }
+    }
+
+    /// Returns the query of named texts, as those of an address: `name`, `filter` (any number of times), `by` (labels between
+    /// commas), `range`, `step`, `end`, `agg`, `limit`.
+    ///
+    /// # Errors
+    ///
+    /// Returns an error that names the first parameter that is unknown or not allowed, and what is.
+    ///
+    /// ```
+    /// use tower_keep::ops::series::Query;
+    ///
+    /// let error = Query::parse([("name", "load"), ("range", "soon")]).expect_err("not a time");
+    /// assert_eq!(error.to_string(), r#"range is "soon", must be seconds, or a number with s, m, h or d, such as 5m"#);
+    /// ```
+    pub fn parse<'a>(
+        parameters: impl IntoIterator<Item = (&'a str, &'a str)>,
+    ) -> Result<Self, QueryError> {
+        parse::query(parameters)
     }
 
     /// Adds the series of another name to the same lines, at most 8: for what is one thing under several names, such as the
