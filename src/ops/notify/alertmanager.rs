@@ -1,8 +1,8 @@
-use std::{fmt, time::Duration};
+use std::time::Duration;
 
 use super::{
-    ChannelBuilder, Message, Notification, http_channel::SendsHttp, http_message::HttpMessage,
-    http_sender::HttpSender, webhook_v4,
+    ChannelBuilder, HttpChannel, Message, Notification, http_channel::HttpFormat,
+    http_message::HttpMessage, webhook_v4,
 };
 
 /// Alertmanager forgets after 5 min by default: of four, three may be lost.
@@ -12,9 +12,9 @@ const RESEND: Duration = Duration::from_secs(60);
 ///
 /// Alerts that fire are sent again each minute, since Alertmanager takes them for resolved otherwise. It has no events that are
 /// no alerts, so that it is not told of those.
+#[derive(Debug)]
 pub struct Alertmanager {
-    sender: HttpSender,
-    resend_every: Duration,
+    pub(super) resend_every: Duration,
 }
 
 impl Alertmanager {
@@ -31,41 +31,17 @@ impl Alertmanager {
     /// # let _ = ops;
     /// # Ok::<_, tower_keep::ConfigError>(())
     /// ```
-    pub fn new(url: &str) -> ChannelBuilder<Alertmanager> {
+    pub fn new(url: &str) -> ChannelBuilder<HttpChannel<Alertmanager>> {
         let url = format!("{}/api/v2/alerts", url.trim_end_matches('/'));
         let alertmanager = Alertmanager {
-            sender: HttpSender::new(Alertmanager::KIND, &url),
             resend_every: RESEND,
         };
-        ChannelBuilder::new(Alertmanager::KIND, alertmanager).events(Vec::<String>::new())
+        HttpChannel::builder(&url, alertmanager).events(Vec::<String>::new())
     }
 }
 
-impl ChannelBuilder<Alertmanager> {
-    /// Sets how often alerts that fire are sent again: longer than zero, and well below the `resolve_timeout` of Alertmanager.
-    /// Default: 1 min.
-    pub fn resend_every(mut self, time: Duration) -> Self {
-        if time.is_zero() {
-            let value = format!("{time:?}");
-            self.channel
-                .sender
-                .set_invalid("resend_every", value, "longer than zero");
-        }
-        self.channel.resend_every = time;
-        self
-    }
-}
-
-impl SendsHttp for Alertmanager {
+impl HttpFormat for Alertmanager {
     const KIND: &'static str = "alertmanager";
-
-    fn sender(&self) -> &HttpSender {
-        &self.sender
-    }
-
-    fn sender_mut(&mut self) -> &mut HttpSender {
-        &mut self.sender
-    }
 
     fn http_message(&self, message: &Message) -> HttpMessage {
         // A test is sent as no alert at all: Alertmanager says whether it would take one.
@@ -78,11 +54,5 @@ impl SendsHttp for Alertmanager {
 
     fn resend_interval(&self) -> Option<Duration> {
         Some(self.resend_every)
-    }
-}
-
-impl fmt::Debug for Alertmanager {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.sender.fmt_channel("Alertmanager", f)
     }
 }

@@ -1,9 +1,13 @@
 use std::{fmt, sync::Arc, time::Duration};
 
-use super::{Channel, channel_config::ChannelConfig};
+#[cfg(feature = "ops-email")]
+use super::Email;
+#[cfg(feature = "ops-notify")]
+use super::{Alertmanager, HttpChannel, PagerDuty, Webhook, pagerduty};
+use super::{Channel, ErasedChannel, channel_config::ChannelConfig};
 use crate::{
     breaker::{CircuitBreaker, CircuitBreakerBuilder},
-    call::{ConfigError, Label},
+    call::Label,
     ops::journal::{EventKind, Severity},
     retry::Backoff,
 };
@@ -129,40 +133,131 @@ impl<C: Channel> ChannelBuilder<C> {
     }
 }
 
+#[cfg(feature = "ops-notify")]
+impl<F> ChannelBuilder<HttpChannel<F>> {
+    /// Allows addresses of private networks and of this machine. Default: no, so that whoever chooses the URL cannot reach what
+    /// only this process can.
+    ///
+    /// Link-local addresses, among them those at which clouds serve credentials, are never allowed. A URL whose host is
+    /// `localhost` or a loopback address needs no permission: it says so itself.
+    pub fn allow_private_addresses(mut self) -> Self {
+        self.channel.sender.allow_private();
+        self
+    }
+
+    /// Allows `http` to other machines. Default: no, since the URL is a secret, and so may be what is sent.
+    pub fn allow_plain_http(mut self) -> Self {
+        self.channel.sender.allow_plain();
+        self
+    }
+
+    /// Adds a header to each request. Up to 32; its value is never shown.
+    ///
+    /// ```
+    /// use tower_keep::ops::notify::Webhook;
+    ///
+    /// let webhook = Webhook::new("https://hooks.example/orders").header("authorization", "Bearer 4711");
+    /// assert!(!format!("{webhook:?}").contains("4711"));
+    /// ```
+    pub fn header(mut self, name: &str, value: &str) -> Self {
+        self.channel.sender.add_header(name, value);
+        self
+    }
+}
+
+#[cfg(feature = "ops-notify")]
+impl ChannelBuilder<HttpChannel<PagerDuty>> {
+    /// Sends to PagerDuty's servers in Europe, where accounts of that region are. Default: those in the USA.
+    pub fn eu(self) -> Self {
+        self.endpoint(pagerduty::EU)
+    }
+
+    /// Sets where the API is served, for what imitates it. Default:
+    /// `https://events.pagerduty.com`.
+    pub fn endpoint(mut self, url: &str) -> Self {
+        self.channel.sender.set_url(url);
+        self
+    }
+}
+
+#[cfg(feature = "ops-notify")]
+impl ChannelBuilder<HttpChannel<Alertmanager>> {
+    /// Sets how often alerts that fire are sent again: longer than zero, and well below the `resolve_timeout` of Alertmanager.
+    /// Default: 1 min.
+    pub fn resend_every(mut self, time: Duration) -> Self {
+        if time.is_zero() {
+            let value = format!("{time:?}");
+            self.channel
+                .sender
+                .set_invalid("resend_every", value, "longer than zero");
+        }
+        self.channel.format.resend_every = time;
+        self
+    }
+}
+
+#[cfg(feature = "ops-notify")]
+impl ChannelBuilder<HttpChannel<Webhook>> {
+    /// Signs each request with this secret: `whsec_` and 24 to 64 bytes in Base64.
+    ///
+    /// To replace a secret, add the new one and keep the old one behind it until all receivers know the new one: each request
+    /// has a signature of each. Up to 8. Default: no signature.
+    pub fn secret(mut self, secret: &str) -> Self {
+        let HttpChannel { sender, format } = &mut self.channel;
+        format.add_secret(secret, sender);
+        self
+    }
+}
+
+#[cfg(feature = "ops-email")]
+impl ChannelBuilder<Email> {
+    /// Sets the port. Default: 587 for STARTTLS, 465 for TLS, 25 without encryption.
+    pub fn port(mut self, port: u16) -> Self {
+        self.channel.port = Some(port);
+        self
+    }
+
+    /// Sets the user name and the password, which are sent over TLS only. Default: none.
+    pub fn credentials(mut self, user: impl Into<String>, password: impl Into<String>) -> Self {
+        self.channel.credentials = Some((user.into(), password.into()));
+        self
+    }
+
+    /// Sets the sender, such as `Orders <orders@example.org>`. It must be set.
+    pub fn from(mut self, address: &str) -> Self {
+        self.channel.set_sender(address);
+        self
+    }
+
+    /// Adds a receiver. There must be one, and can be 50.
+    pub fn to(mut self, address: &str) -> Self {
+        self.channel.add_receiver(address);
+        self
+    }
+
+    /// Sets the template of the subject. Line breaks in what it makes become spaces. Default: `{{ headline }}`.
+    pub fn subject(mut self, template: &str) -> Self {
+        self.channel.set_subject(template);
+        self
+    }
+
+    /// Sets the template of the text part, in the language of [minijinja](https://docs.rs/minijinja). The guide lists the
+    /// values. Default: one that has all of them.
+    pub fn text_template(mut self, template: &str) -> Self {
+        self.channel.set_text(template);
+        self
+    }
+
+    /// Sets the template of the HTML part. All values are escaped. Default: one that has all of them.
+    pub fn html_template(mut self, template: &str) -> Self {
+        self.channel.set_html(template);
+        self
+    }
+}
+
 impl<C> fmt::Debug for ChannelBuilder<C> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut debug = f.debug_struct("ChannelBuilder");
-        debug.field("config", &self.config).finish_non_exhaustive()
-    }
-}
-
-/// A channel of any type, not checked yet.
-pub(crate) struct ErasedChannel {
-    pub(super) channel: Arc<dyn Channel>,
-    pub(super) config: ChannelConfig,
-    breaker: CircuitBreakerBuilder,
-}
-
-impl ErasedChannel {
-    pub(crate) fn name(&self) -> &str {
-        self.config.name.as_str()
-    }
-
-    /// Checks the settings, and returns the channel with its breaker.
-    pub(super) fn build(
-        self,
-    ) -> Result<(Arc<dyn Channel>, ChannelConfig, CircuitBreaker), ConfigError> {
-        self.config.validate()?;
-        self.channel.validate()?;
-        let name = format!("notify.{}", self.name());
-        let breaker = self.breaker.name(name).build()?;
-        Ok((self.channel, self.config, breaker))
-    }
-}
-
-impl fmt::Debug for ErasedChannel {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut debug = f.debug_struct("ErasedChannel");
         debug.field("config", &self.config).finish_non_exhaustive()
     }
 }

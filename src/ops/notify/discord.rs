@@ -1,13 +1,10 @@
-use std::fmt;
-
 use serde_json::{Value, json};
 
 use super::{
-    ChannelBuilder, Message,
+    ChannelBuilder, HttpChannel, Message,
     brief::{Brief, shortened},
-    http_channel::SendsHttp,
+    http_channel::HttpFormat,
     http_message::HttpMessage,
-    http_sender::HttpSender,
 };
 use crate::ops::health::rfc3339::rfc3339;
 
@@ -19,9 +16,9 @@ const MAX_NAME: usize = 60;
 const MAX_VALUE: usize = 200;
 
 /// Discord, by a webhook of a channel.
-pub struct Discord {
-    sender: HttpSender,
-}
+#[derive(Debug)]
+#[non_exhaustive]
+pub struct Discord;
 
 impl Discord {
     /// Creates a builder of a channel with the name `discord`, from the URL of a webhook. It is a secret.
@@ -34,31 +31,16 @@ impl Discord {
     /// # let _ = ops;
     /// # Ok::<_, tower_keep::ConfigError>(())
     /// ```
-    pub fn webhook(url: &str) -> ChannelBuilder<Discord> {
-        let sender = HttpSender::new(Discord::KIND, url);
-        ChannelBuilder::new(Discord::KIND, Discord { sender })
+    pub fn webhook(url: &str) -> ChannelBuilder<HttpChannel<Discord>> {
+        HttpChannel::builder(url, Discord)
     }
 }
 
-impl SendsHttp for Discord {
+impl HttpFormat for Discord {
     const KIND: &'static str = "discord";
-
-    fn sender(&self) -> &HttpSender {
-        &self.sender
-    }
-
-    fn sender_mut(&mut self) -> &mut HttpSender {
-        &mut self.sender
-    }
 
     fn http_message(&self, message: &Message) -> HttpMessage {
         HttpMessage::new(body(&Brief::new(message)).to_string())
-    }
-}
-
-impl fmt::Debug for Discord {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.sender.fmt_channel("Discord", f)
     }
 }
 

@@ -34,8 +34,8 @@ const MAX_ERROR: usize = 400;
 pub struct Email {
     host: String,
     security: Security,
-    port: Option<u16>,
-    credentials: Option<(String, String)>,
+    pub(super) port: Option<u16>,
+    pub(super) credentials: Option<(String, String)>,
     from: Option<Mailbox>,
     to: Vec<Mailbox>,
     templates: EmailTemplates,
@@ -110,6 +110,41 @@ impl Email {
             transport: OnceLock::new(),
         };
         ChannelBuilder::new("email", email)
+    }
+
+    pub(super) fn set_sender(&mut self, address: &str) {
+        match address.parse() {
+            Ok(mailbox) => self.from = Some(mailbox),
+            Err(_) => self.set_invalid("from", address, "an address of mail"),
+        }
+    }
+
+    pub(super) fn add_receiver(&mut self, address: &str) {
+        match address.parse() {
+            Ok(_) if self.to.len() == MAX_RECEIVERS => {
+                self.set_invalid("to", address, "one of 50 at most");
+            }
+            Ok(mailbox) => self.to.push(mailbox),
+            Err(_) => self.set_invalid("to", address, "an address of mail"),
+        }
+    }
+
+    pub(super) fn set_subject(&mut self, template: &str) {
+        if let Err(error) = self.templates.set_subject(template) {
+            self.set_invalid("subject", template, format!("a template: {error}"));
+        }
+    }
+
+    pub(super) fn set_text(&mut self, template: &str) {
+        if let Err(error) = self.templates.set_text(template) {
+            self.set_invalid("text_template", "it", format!("a template: {error}"));
+        }
+    }
+
+    pub(super) fn set_html(&mut self, template: &str) {
+        if let Err(error) = self.templates.set_html(template) {
+            self.set_invalid("html_template", "it", format!("a template: {error}"));
+        }
     }
 
     fn set_invalid(&mut self, field: &'static str, value: &str, expected: impl Into<String>) {
@@ -189,73 +224,6 @@ impl Email {
             // The end of the mail may have arrived.
             false => failed.uncertain(),
         }
-    }
-}
-
-impl ChannelBuilder<Email> {
-    /// Sets the port. Default: 587 for STARTTLS, 465 for TLS, 25 without encryption.
-    pub fn port(mut self, port: u16) -> Self {
-        self.channel.port = Some(port);
-        self
-    }
-
-    /// Sets the user name and the password, which are sent over TLS only. Default: none.
-    pub fn credentials(mut self, user: impl Into<String>, password: impl Into<String>) -> Self {
-        self.channel.credentials = Some((user.into(), password.into()));
-        self
-    }
-
-    /// Sets the sender, such as `Orders <orders@example.org>`. It must be set.
-    pub fn from(mut self, address: &str) -> Self {
-        match address.parse() {
-            Ok(mailbox) => self.channel.from = Some(mailbox),
-            Err(_) => self
-                .channel
-                .set_invalid("from", address, "an address of mail"),
-        }
-        self
-    }
-
-    /// Adds a receiver. There must be one, and can be 50.
-    pub fn to(mut self, address: &str) -> Self {
-        match address.parse() {
-            Ok(_) if self.channel.to.len() == MAX_RECEIVERS => {
-                self.channel.set_invalid("to", address, "one of 50 at most");
-            }
-            Ok(mailbox) => self.channel.to.push(mailbox),
-            Err(_) => self
-                .channel
-                .set_invalid("to", address, "an address of mail"),
-        }
-        self
-    }
-
-    /// Sets the template of the subject. Line breaks in what it makes become spaces. Default: `{{ headline }}`.
-    pub fn subject(mut self, template: &str) -> Self {
-        if let Err(error) = self.channel.templates.set_subject(template) {
-            self.channel
-                .set_invalid("subject", template, format!("a template: {error}"));
-        }
-        self
-    }
-
-    /// Sets the template of the text part, in the language of [minijinja](https://docs.rs/minijinja). The guide lists the
-    /// values. Default: one that has all of them.
-    pub fn text_template(mut self, template: &str) -> Self {
-        if let Err(error) = self.channel.templates.set_text(template) {
-            self.channel
-                .set_invalid("text_template", "it", format!("a template: {error}"));
-        }
-        self
-    }
-
-    /// Sets the template of the HTML part. All values are escaped. Default: one that has all of them.
-    pub fn html_template(mut self, template: &str) -> Self {
-        if let Err(error) = self.channel.templates.set_html(template) {
-            self.channel
-                .set_invalid("html_template", "it", format!("a template: {error}"));
-        }
-        self
     }
 }
 

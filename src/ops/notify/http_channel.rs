@@ -1,4 +1,4 @@
-use std::time::Duration;
+use std::{fmt, time::Duration};
 
 use super::{
     Channel, ChannelBuilder, Message, Receipt, SendError, SendFuture, http_answer::Answer,
@@ -6,95 +6,77 @@ use super::{
 };
 use crate::call::ConfigError;
 
-/// A channel that sends by HTTP. Sealed: the channels of this module.
-pub trait HttpChannel: Channel + SendsHttp {}
+/// A channel that sends JSON by HTTP, in the format of one of the services of this [module](super), such as
+/// [`Slack`](super::Slack). The constructors of these make it.
+pub struct HttpChannel<F> {
+    pub(super) sender: HttpSender,
+    pub(super) format: F,
+}
 
-impl<C: Channel + SendsHttp> HttpChannel for C {}
-
-/// The part of an [`HttpChannel`] that is private, and in which one differs from another.
-pub trait SendsHttp: Send + Sync + 'static {
-    #[doc(hidden)]
+/// The part in which one service differs from another.
+pub trait HttpFormat: Send + Sync + 'static {
+    /// The kind of the channel, and its name by default.
     const KIND: &'static str;
 
-    #[doc(hidden)]
-    fn sender(&self) -> &HttpSender;
-
-    #[doc(hidden)]
-    fn sender_mut(&mut self) -> &mut HttpSender;
-
     /// Returns what is sent for a message.
-    #[doc(hidden)]
     fn http_message(&self, message: &Message) -> HttpMessage;
 
     /// Reads the response to a message, whose status is a success.
-    #[doc(hidden)]
     fn read_answer(&self, answer: &Answer) -> Result<Receipt, SendError> {
         Ok(answer.receipt())
     }
 
-    #[doc(hidden)]
-    fn shown_target(&self) -> String {
-        self.sender().target()
+    /// Returns what viewers see as the target, where the address says nothing.
+    fn shown_target(&self) -> Option<String> {
+        None
     }
 
-    #[doc(hidden)]
     fn resend_interval(&self) -> Option<Duration> {
         None
     }
 }
 
-impl<C: SendsHttp> Channel for C {
+impl<F: HttpFormat> HttpChannel<F> {
+    /// Returns a builder of a channel to this address, by the name of its kind.
+    pub(super) fn builder(url: &str, format: F) -> ChannelBuilder<HttpChannel<F>> {
+        let sender = HttpSender::new(F::KIND, url);
+        ChannelBuilder::new(F::KIND, HttpChannel { sender, format })
+    }
+}
+
+impl<F: HttpFormat> Channel for HttpChannel<F> {
     fn kind(&self) -> &str {
-        C::KIND
+        F::KIND
     }
 
     fn target(&self) -> String {
-        self.shown_target()
+        let shown = self.format.shown_target();
+        shown.unwrap_or_else(|| self.sender.target())
     }
 
     fn resend_every(&self) -> Option<Duration> {
-        self.resend_interval()
+        self.format.resend_interval()
     }
 
     fn validate(&self) -> Result<(), ConfigError> {
-        self.sender().validate()
+        self.sender.validate()
     }
 
     fn send<'a>(&'a self, message: &'a Message) -> SendFuture<'a> {
         Box::pin(async move {
-            let sent = self.sender().post(self.http_message(message), message.at());
-            self.read_answer(&sent.await?)
+            let sent = self
+                .sender
+                .post(self.format.http_message(message), message.at());
+            self.format.read_answer(&sent.await?)
         })
     }
 }
 
-impl<C: HttpChannel> ChannelBuilder<C> {
-    /// Allows addresses of private networks and of this machine. Default: no, so that whoever chooses the URL cannot reach what
-    /// only this process can.
-    ///
-    /// Link-local addresses, among them those at which clouds serve credentials, are never allowed. A URL whose host is
-    /// `localhost` or a loopback address needs no permission: it says so itself.
-    pub fn allow_private_addresses(mut self) -> Self {
-        self.channel.sender_mut().allow_private();
-        self
-    }
-
-    /// Allows `http` to other machines. Default: no, since the URL is a secret, and so may be what is sent.
-    pub fn allow_plain_http(mut self) -> Self {
-        self.channel.sender_mut().allow_plain();
-        self
-    }
-
-    /// Adds a header to each request. Up to 32; its value is never shown.
-    ///
-    /// ```
-    /// use tower_keep::ops::notify::Webhook;
-    ///
-    /// let webhook = Webhook::new("https://hooks.example/orders").header("authorization", "Bearer 4711");
-    /// assert!(!format!("{webhook:?}").contains("4711"));
-    /// ```
-    pub fn header(mut self, name: &str, value: &str) -> Self {
-        self.channel.sender_mut().add_header(name, value);
-        self
+impl<F: HttpFormat> fmt::Debug for HttpChannel<F> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut debug = f.debug_struct("HttpChannel");
+        debug
+            .field("target", &self.target())
+            .finish_non_exhaustive()
     }
 }

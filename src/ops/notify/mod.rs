@@ -97,6 +97,7 @@ mod discord;
 mod email;
 #[cfg(feature = "ops-email")]
 mod email_templates;
+mod erased_channel;
 mod event_notice;
 #[cfg(test)]
 mod fixtures;
@@ -161,7 +162,7 @@ pub use self::{
 };
 
 pub(crate) use self::{
-    channel_builder::ErasedChannel, channel_handle::ChannelHandle, delivery::Delivery,
-    delivery_state::DeliveryState, not_retried::NotRetried, notifications::Notifications,
+    channel_handle::ChannelHandle, delivery::Delivery, delivery_state::DeliveryState,
+    erased_channel::ErasedChannel, not_retried::NotRetried, notifications::Notifications,
     origin::Origin, refusal::Refusal,
 };

@@ -4,17 +4,16 @@ use ring::digest;
 use serde_json::{Value, json};
 
 use super::{
-    AlertGroup, ChannelBuilder, EventNotice, Message, Notification,
+    AlertGroup, ChannelBuilder, EventNotice, HttpChannel, Message, Notification,
     brief::{Brief, shortened},
-    http_channel::SendsHttp,
+    http_channel::HttpFormat,
     http_message::HttpMessage,
-    http_sender::HttpSender,
     secrets::last_four,
 };
 use crate::ops::{health::rfc3339::rfc3339, journal::Severity};
 
 const ENDPOINT: &str = "https://events.pagerduty.com";
-const EU: &str = "https://events.eu.pagerduty.com";
+pub(super) const EU: &str = "https://events.eu.pagerduty.com";
 const ENQUEUE: &str = "/v2/enqueue";
 const ENQUEUE_CHANGE: &str = "/v2/change/enqueue";
 // What PagerDuty allows.
@@ -28,7 +27,6 @@ const ROUTING_KEY: usize = 32;
 /// acknowledgement once all that fire are acknowledged in the console, a resolve. Deployments and other events of severity
 /// info are change events, by which nobody is paged; events of a higher severity trigger an incident of their own.
 pub struct PagerDuty {
-    sender: HttpSender,
     routing_key: String,
 }
 
@@ -44,46 +42,24 @@ impl PagerDuty {
     /// # let _ = ops;
     /// # Ok::<_, tower_keep::ConfigError>(())
     /// ```
-    pub fn routing_key(key: &str) -> ChannelBuilder<PagerDuty> {
-        let mut sender = HttpSender::new(PagerDuty::KIND, ENDPOINT);
+    pub fn routing_key(key: &str) -> ChannelBuilder<HttpChannel<PagerDuty>> {
+        let format = PagerDuty {
+            routing_key: key.to_owned(),
+        };
+        let mut builder = HttpChannel::builder(ENDPOINT, format);
+        let sender = &mut builder.channel.sender;
         sender.add_secret(key);
         let is_key = |c: char| c.is_ascii_alphanumeric();
         if key.len() != ROUTING_KEY || !key.chars().all(is_key) {
             let value = "not a key for it".to_owned();
             sender.set_invalid("routing_key", value, "32 letters and digits");
         }
-        let pagerduty = PagerDuty {
-            sender,
-            routing_key: key.to_owned(),
-        };
-        ChannelBuilder::new(PagerDuty::KIND, pagerduty)
+        builder
     }
 }
 
-impl ChannelBuilder<PagerDuty> {
-    /// Sends to PagerDuty's servers in Europe, where accounts of that region are. Default: those in the USA.
-    pub fn eu(self) -> Self {
-        self.endpoint(EU)
-    }
-
-    /// Sets where the API is served, for what imitates it. Default:
-    /// `https://events.pagerduty.com`.
-    pub fn endpoint(mut self, url: &str) -> Self {
-        self.channel.sender.set_url(url);
-        self
-    }
-}
-
-impl SendsHttp for PagerDuty {
+impl HttpFormat for PagerDuty {
     const KIND: &'static str = "pagerduty";
-
-    fn sender(&self) -> &HttpSender {
-        &self.sender
-    }
-
-    fn sender_mut(&mut self) -> &mut HttpSender {
-        &mut self.sender
-    }
 
     fn http_message(&self, message: &Message) -> HttpMessage {
         let (path, body) = match message.notification() {
@@ -98,8 +74,8 @@ impl SendsHttp for PagerDuty {
         }
     }
 
-    fn shown_target(&self) -> String {
-        format!("routing key {}", last_four(&self.routing_key))
+    fn shown_target(&self) -> Option<String> {
+        Some(format!("routing key {}", last_four(&self.routing_key)))
     }
 }
 
@@ -107,7 +83,7 @@ impl fmt::Debug for PagerDuty {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut debug = f.debug_struct("PagerDuty");
         debug
-            .field("target", &self.shown_target())
+            .field("routing_key", &last_four(&self.routing_key))
             .finish_non_exhaustive()
     }
 }

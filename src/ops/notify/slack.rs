@@ -1,14 +1,13 @@
-use std::{fmt, time::UNIX_EPOCH};
+use std::time::UNIX_EPOCH;
 
 use serde_json::{Value, json};
 
 use super::{
-    ChannelBuilder, Message, Receipt, SendError,
+    ChannelBuilder, HttpChannel, Message, Receipt, SendError,
     brief::{Brief, shortened},
     http_answer::Answer,
-    http_channel::SendsHttp,
+    http_channel::HttpFormat,
     http_message::HttpMessage,
-    http_sender::HttpSender,
 };
 
 // What Slack allows. One that is longer makes it refuse the whole message.
@@ -25,9 +24,9 @@ const MAX_FALLBACK: usize = 300;
 /// A message has a header, a sentence for each alert, fields, and a button that leads to the console. A webhook cannot change
 /// what it has sent: a resolve is a message of its own. Success is the status 200 with `ok`; any other text is an error that
 /// sending again does not help.
-pub struct Slack {
-    sender: HttpSender,
-}
+#[derive(Debug)]
+#[non_exhaustive]
+pub struct Slack;
 
 impl Slack {
     /// Creates a builder of a channel with the name `slack`, from the URL of an incoming webhook. It is a secret.
@@ -41,22 +40,13 @@ impl Slack {
     /// # let _ = ops;
     /// # Ok::<_, tower_keep::ConfigError>(())
     /// ```
-    pub fn webhook(url: &str) -> ChannelBuilder<Slack> {
-        let sender = HttpSender::new(Slack::KIND, url);
-        ChannelBuilder::new(Slack::KIND, Slack { sender })
+    pub fn webhook(url: &str) -> ChannelBuilder<HttpChannel<Slack>> {
+        HttpChannel::builder(url, Slack)
     }
 }
 
-impl SendsHttp for Slack {
+impl HttpFormat for Slack {
     const KIND: &'static str = "slack";
-
-    fn sender(&self) -> &HttpSender {
-        &self.sender
-    }
-
-    fn sender_mut(&mut self) -> &mut HttpSender {
-        &mut self.sender
-    }
 
     fn http_message(&self, message: &Message) -> HttpMessage {
         HttpMessage::new(body(&Brief::new(message)).to_string())
@@ -70,12 +60,6 @@ impl SendsHttp for Slack {
                 Err(SendError::permanent(text).with_status(answer.status.as_u16()))
             }
         }
-    }
-}
-
-impl fmt::Debug for Slack {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.sender.fmt_channel("Slack", f)
     }
 }
 

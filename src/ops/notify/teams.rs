@@ -1,13 +1,10 @@
-use std::fmt;
-
 use serde_json::{Value, json};
 
 use super::{
-    ChannelBuilder, Message,
+    ChannelBuilder, HttpChannel, Message,
     brief::{Brief, Tone, shortened},
-    http_channel::SendsHttp,
+    http_channel::HttpFormat,
     http_message::HttpMessage,
-    http_sender::HttpSender,
 };
 
 // Teams takes 28 kB in all.
@@ -19,9 +16,9 @@ const MAX_VALUE: usize = 200;
 
 /// Microsoft Teams, by a workflow that posts what its webhook gets to a channel ("Post to a channel when a webhook request is
 /// received"). The message is an adaptive card.
-pub struct Teams {
-    sender: HttpSender,
-}
+#[derive(Debug)]
+#[non_exhaustive]
+pub struct Teams;
 
 impl Teams {
     /// Creates a builder of a channel with the name `teams`, from the URL of a workflow. It is a secret.
@@ -34,31 +31,16 @@ impl Teams {
     /// # let _ = ops;
     /// # Ok::<_, tower_keep::ConfigError>(())
     /// ```
-    pub fn workflow(url: &str) -> ChannelBuilder<Teams> {
-        let sender = HttpSender::new(Teams::KIND, url);
-        ChannelBuilder::new(Teams::KIND, Teams { sender })
+    pub fn workflow(url: &str) -> ChannelBuilder<HttpChannel<Teams>> {
+        HttpChannel::builder(url, Teams)
     }
 }
 
-impl SendsHttp for Teams {
+impl HttpFormat for Teams {
     const KIND: &'static str = "teams";
-
-    fn sender(&self) -> &HttpSender {
-        &self.sender
-    }
-
-    fn sender_mut(&mut self) -> &mut HttpSender {
-        &mut self.sender
-    }
 
     fn http_message(&self, message: &Message) -> HttpMessage {
         HttpMessage::new(body(&Brief::new(message)).to_string())
-    }
-}
-
-impl fmt::Debug for Teams {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.sender.fmt_channel("Teams", f)
     }
 }
 

@@ -1,14 +1,11 @@
-use std::{
-    fmt,
-    time::{SystemTime, UNIX_EPOCH},
-};
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use http::{HeaderMap, HeaderName, HeaderValue};
 use ring::hmac;
 use serde_json::{Value, json};
 
 use super::{
-    ChannelBuilder, EventNotice, Message, Notification, http_channel::SendsHttp,
+    ChannelBuilder, EventNotice, HttpChannel, Message, Notification, http_channel::HttpFormat,
     http_message::HttpMessage, http_sender::HttpSender, signature, webhook_v4,
 };
 use crate::ops::health::rfc3339::rfc3339;
@@ -21,8 +18,8 @@ const MAX_KEYS: usize = 8;
 /// Each request has the headers of [Standard Webhooks](https://www.standardwebhooks.com): `webhook-id`, which is the same for each
 /// attempt, `webhook-timestamp`, and with a [secret](ChannelBuilder::secret) `webhook-signature`. Any status of 200 to 299 is a
 /// success.
+#[derive(Debug)]
 pub struct Webhook {
-    sender: HttpSender,
     keys: Vec<hmac::Key>,
 }
 
@@ -41,12 +38,21 @@ impl Webhook {
     /// # let _ = ops;
     /// # Ok::<_, tower_keep::ConfigError>(())
     /// ```
-    pub fn new(url: &str) -> ChannelBuilder<Webhook> {
-        let webhook = Webhook {
-            sender: HttpSender::new(Webhook::KIND, url),
-            keys: Vec::new(),
+    pub fn new(url: &str) -> ChannelBuilder<HttpChannel<Webhook>> {
+        HttpChannel::builder(url, Webhook { keys: Vec::new() })
+    }
+
+    /// Adds a key of this secret. One that is invalid is reported by the sender, which masks the others.
+    pub(super) fn add_secret(&mut self, secret: &str, sender: &mut HttpSender) {
+        let (value, expected) = match signature::parse_secret(secret) {
+            Ok(_) if self.keys.len() == MAX_KEYS => ("one too many", "8 in all"),
+            Ok(key) => {
+                self.keys.push(key);
+                return sender.add_secret(secret);
+            }
+            Err(expected) => ("not a secret for it", expected),
         };
-        ChannelBuilder::new(Webhook::KIND, webhook)
+        sender.set_invalid("secret", value.to_owned(), expected);
     }
 
     fn headers(&self, message: &Message, body: &str) -> HeaderMap {
@@ -68,54 +74,13 @@ impl Webhook {
     }
 }
 
-impl ChannelBuilder<Webhook> {
-    /// Signs each request with this secret: `whsec_` and 24 to 64 bytes in Base64.
-    ///
-    /// To replace a secret, add the new one and keep the old one behind it until all receivers know the new one: each request
-    /// has a signature of each. Up to 8. Default: no signature.
-    pub fn secret(mut self, secret: &str) -> Self {
-        let webhook = &mut self.channel;
-        match signature::parse_secret(secret) {
-            Ok(_) if webhook.keys.len() == MAX_KEYS => {
-                webhook
-                    .sender
-                    .set_invalid("secret", "one too many".to_owned(), "8 in all");
-            }
-            Ok(key) => {
-                webhook.keys.push(key);
-                webhook.sender.add_secret(secret);
-            }
-            Err(expected) => {
-                webhook
-                    .sender
-                    .set_invalid("secret", "not a secret for it".to_owned(), expected);
-            }
-        }
-        self
-    }
-}
-
-impl SendsHttp for Webhook {
+impl HttpFormat for Webhook {
     const KIND: &'static str = "webhook";
-
-    fn sender(&self) -> &HttpSender {
-        &self.sender
-    }
-
-    fn sender_mut(&mut self) -> &mut HttpSender {
-        &mut self.sender
-    }
 
     fn http_message(&self, message: &Message) -> HttpMessage {
         let mut sent = HttpMessage::new(body(message).to_string());
         sent.headers = self.headers(message, &sent.body);
         sent
-    }
-}
-
-impl fmt::Debug for Webhook {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.sender.fmt_channel("Webhook", f)
     }
 }
 
