@@ -5,7 +5,7 @@ use tracing::level_filters::LevelFilter;
 
 use super::{LogStore, kept::Kept, memory::Memory, shared::Shared};
 #[cfg(feature = "ops-sqlite")]
-use super::{file, kept::FileSettings};
+use super::{file::LogFileLimits, file_read, kept::FileSettings};
 use crate::{
     call::{ConfigError, check_range},
     ops::store::Store,
@@ -25,7 +25,7 @@ pub struct LogsBuilder {
     max_records: usize,
     max_bytes: usize,
     #[cfg(feature = "ops-sqlite")]
-    file: file::FileLimits,
+    file: LogFileLimits,
 }
 
 impl Default for LogsBuilder {
@@ -35,7 +35,7 @@ impl Default for LogsBuilder {
             max_records: 10_000,
             max_bytes: 16 * 1_024 * 1_024,
             #[cfg(feature = "ops-sqlite")]
-            file: file::FileLimits {
+            file: LogFileLimits {
                 keep_for: Duration::from_secs(7 * 24 * 60 * 60),
                 max_records: 5_000_000,
                 max_bytes: 1_024 * 1_024 * 1_024,
@@ -115,7 +115,7 @@ impl LogsBuilder {
             let limits = self.file;
             let settings = store.signal().map(|signal| FileSettings { limits, signal });
             // The tables may not be there yet.
-            let last = store.read(file::last_id).ok().flatten();
+            let last = store.read(file_read::last_id).ok().flatten();
             Kept::new(shared, memory, last.unwrap_or(0)).with_file(settings)
         };
         #[cfg(not(feature = "ops-sqlite"))]

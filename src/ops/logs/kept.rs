@@ -4,7 +4,12 @@ use std::{
 };
 
 #[cfg(feature = "ops-sqlite")]
-use super::file::{self, FileLimits, Waiting};
+use super::{
+    file::{self, LogFileLimits},
+    file_trim::trim,
+    file_write::write,
+    waiting::Waiting,
+};
 use super::{
     level::LogLevel, memory::Memory, muted::muted, page::PageFill, record::LogRecord,
     shared::Shared, tail::TailChunk,
@@ -29,7 +34,7 @@ pub(super) struct Kept {
 #[cfg(feature = "ops-sqlite")]
 #[derive(Debug)]
 pub(super) struct FileSettings {
-    pub(super) limits: FileLimits,
+    pub(super) limits: LogFileLimits,
     /// Wakes the writer.
     pub(super) signal: Signal,
 }
@@ -189,7 +194,7 @@ impl crate::ops::store::WriteSource for Kept {
     fn write(&self, transaction: &rusqlite::Transaction<'_>) -> rusqlite::Result<usize> {
         self.store();
         let batch = self.state().waiting.take(crate::ops::store::MAX_ROWS);
-        let left_out = muted(|| file::write(transaction, &batch))?;
+        let left_out = muted(|| write(transaction, &batch))?;
         self.state().not_in_file += left_out;
         Ok(batch.len())
     }
@@ -202,7 +207,7 @@ impl crate::ops::store::WriteSource for Kept {
 
     fn trim(&self, connection: &rusqlite::Connection, now: SystemTime) -> rusqlite::Result<bool> {
         match &self.file {
-            Some(settings) => file::trim(connection, &settings.limits, now),
+            Some(settings) => trim(connection, &settings.limits, now),
             None => Ok(false),
         }
     }

@@ -78,6 +78,18 @@ mod capture;
 mod field_role;
 #[cfg(feature = "ops-sqlite")]
 mod file;
+#[cfg(feature = "ops-sqlite")]
+mod file_id;
+#[cfg(feature = "ops-sqlite")]
+mod file_marks;
+#[cfg(feature = "ops-sqlite")]
+mod file_read;
+#[cfg(all(test, feature = "ops-sqlite"))]
+mod file_tests;
+#[cfg(feature = "ops-sqlite")]
+mod file_trim;
+#[cfg(feature = "ops-sqlite")]
+mod file_write;
 mod kept;
 mod layer;
 mod level;
@@ -94,6 +106,8 @@ mod search_text;
 mod shared;
 mod store;
 mod tail;
+#[cfg(feature = "ops-sqlite")]
+mod waiting;
 mod words;
 
 pub use self::builder::LogsBuilder;

@@ -80,7 +80,7 @@ impl LogStore {
         let mut fill = PageFill::new(query, page);
         // First: what is written meanwhile is in the file then, and not read there once more.
         let before = self.kept.fill_from_waiting(&mut fill);
-        let read = |connection: &_| super::file::read(connection, &mut fill, before);
+        let read = |connection: &_| super::file_read::read(connection, &mut fill, before);
         let read = super::muted::muted(|| self.store.read(read));
         read.is_ok().then(|| {
             fill.set_from_file();

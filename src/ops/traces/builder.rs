@@ -3,7 +3,7 @@ use std::{sync::Arc, time::Duration};
 use tracing::level_filters::LevelFilter;
 
 #[cfg(feature = "ops-sqlite")]
-use super::file::FileLimits;
+use super::file::TraceFileLimits;
 use super::{
     Traces,
     buffer::BufferLimits,
@@ -36,7 +36,7 @@ pub struct TracesBuilder {
     max_in_flight: usize,
     max_bytes: usize,
     #[cfg(feature = "ops-sqlite")]
-    file: FileLimits,
+    file: TraceFileLimits,
 }
 
 impl TracesBuilder {
@@ -50,7 +50,7 @@ impl TracesBuilder {
             max_in_flight: MAX_IN_FLIGHT,
             max_bytes: MAX_BYTES,
             #[cfg(feature = "ops-sqlite")]
-            file: FileLimits::default(),
+            file: TraceFileLimits::default(),
         }
     }
 

@@ -73,6 +73,14 @@ mod capture;
 mod exported;
 #[cfg(feature = "ops-sqlite")]
 mod file;
+#[cfg(feature = "ops-sqlite")]
+mod file_decode;
+#[cfg(feature = "ops-sqlite")]
+mod file_encode;
+#[cfg(feature = "ops-sqlite")]
+mod file_read;
+#[cfg(all(test, feature = "ops-sqlite"))]
+mod file_tests;
 mod in_flight;
 mod kept_trace;
 mod metrics;
@@ -89,6 +97,8 @@ mod span_layer;
 mod span_record;
 mod store;
 mod summary;
+#[cfg(feature = "ops-sqlite")]
+mod trace_file;
 mod trace_state;
 #[allow(
     clippy::module_inception,

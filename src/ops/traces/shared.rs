@@ -51,7 +51,7 @@ pub(super) struct Shared {
     pub(super) counters: Counters,
     /// Set at the start, if there is one.
     #[cfg(feature = "ops-sqlite")]
-    pub(super) file: std::sync::OnceLock<Arc<super::file::TraceFile>>,
+    pub(super) file: std::sync::OnceLock<Arc<super::trace_file::TraceFile>>,
 }
 
 /// Counters of what became of traces and spans.

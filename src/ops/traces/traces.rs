@@ -6,7 +6,7 @@ use std::{
 use tokio::time::Instant;
 
 #[cfg(feature = "ops-sqlite")]
-use super::file::{self, FileLimits, TraceFile};
+use super::{file::TraceFileLimits, file_read, trace_file::TraceFile};
 use super::{
     kept_trace::KeptTrace, metrics, query::TraceQuery, shared::Shared, span_filter::SpanFilter,
     span_layer::SpanLayer,
@@ -88,11 +88,11 @@ impl Traces {
 
     /// Keeps traces in the file of a store as well, if it has one.
     #[cfg(feature = "ops-sqlite")]
-    pub(super) fn keep_in(mut self, store: &Store, limits: FileLimits) -> Self {
+    pub(super) fn keep_in(mut self, store: &Store, limits: TraceFileLimits) -> Self {
         if let Some(signal) = store.signal() {
             let file = Arc::new(TraceFile::new(limits, signal));
             store.add_source(file.clone());
-            let last = store.read(file::read::last_seq).unwrap_or(0);
+            let last = store.read(file_read::last_seq).unwrap_or(0);
             self.shared.store().start_after(last);
             let _ = self.shared.file.set(file);
             self.store = store.clone();
@@ -108,7 +108,7 @@ impl Traces {
 
     #[cfg(feature = "ops-sqlite")]
     fn get_from_file(&self, trace_id: TraceId) -> Option<Arc<KeptTrace>> {
-        let read = self.store.read(|file| file::read::get(file, trace_id));
+        let read = self.store.read(|file| file_read::get(file, trace_id));
         read.ok().flatten().map(Arc::new)
     }
 
@@ -149,7 +149,7 @@ impl Traces {
     ) {
         let read = self
             .store
-            .read(|file| file::read::search(file, query, before, limit + 1));
+            .read(|file| file_read::search(file, query, before, limit + 1));
         for trace in read.unwrap_or_default() {
             // In memory it is the same, or has later parts.
             if !traces.iter().any(|known| known.trace_id == trace.trace_id)

@@ -1,9 +1,9 @@
 //! Words in the index that are not those of a text: of level, target and IDs. They narrow a search, and may let through too
 //! much.
 
+use super::{level::LogLevel, query::LogQuery, record::LogRecord, words::Word};
 use crate::{
     context::{SpanId, TraceId, hex_str},
-    ops::logs::{level::LogLevel, query::LogQuery, record::LogRecord, words::Word},
     util::fnv::{FNV_OFFSET_BASIS, fnv1a},
 };
 

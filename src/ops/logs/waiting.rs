@@ -1,6 +1,7 @@
 use std::{collections::VecDeque, sync::Arc};
 
-use crate::ops::{logs::record::LogRecord, store::WriteError};
+use super::record::LogRecord;
+use crate::ops::store::WriteError;
 
 /// The most records that wait for the file, and the most bytes in them: those of some seconds at full load.
 const MAX_WAITING: usize = 100_000;
@@ -8,7 +9,7 @@ const MAX_WAITING_BYTES: usize = 32 * 1_024 * 1_024;
 
 /// The records that are not in the file yet, oldest first.
 #[derive(Debug, Default)]
-pub(in crate::ops::logs) struct Waiting {
+pub(super) struct Waiting {
     /// The records that are being written.
     batch: Vec<Arc<LogRecord>>,
     queue: VecDeque<Arc<LogRecord>>,
@@ -18,7 +19,7 @@ pub(in crate::ops::logs) struct Waiting {
 
 impl Waiting {
     /// Adds a record, and returns how many go to make room.
-    pub(in crate::ops::logs) fn push(&mut self, record: Arc<LogRecord>) -> u64 {
+    pub(super) fn push(&mut self, record: Arc<LogRecord>) -> u64 {
         self.bytes += record.size();
         self.queue.push_back(record);
         self.shrink()
@@ -37,7 +38,7 @@ impl Waiting {
     }
 
     /// Takes a batch of at most so many, which is to be written.
-    pub(in crate::ops::logs) fn take(&mut self, max: usize) -> Vec<Arc<LogRecord>> {
+    pub(super) fn take(&mut self, max: usize) -> Vec<Arc<LogRecord>> {
         let taken = self.queue.drain(..self.queue.len().min(max));
         self.batch = taken.collect();
         self.bytes -= size(&self.batch);
@@ -45,7 +46,7 @@ impl Waiting {
     }
 
     /// Learns what became of the batch, and returns how many records are lost.
-    pub(in crate::ops::logs) fn finish(&mut self, result: Result<(), WriteError>) -> u64 {
+    pub(super) fn finish(&mut self, result: Result<(), WriteError>) -> u64 {
         let batch = std::mem::take(&mut self.batch);
         match result {
             Ok(()) => 0,
@@ -62,16 +63,16 @@ impl Waiting {
     }
 
     /// Returns all, the newest first.
-    pub(in crate::ops::logs) fn newest_first(&self) -> impl Iterator<Item = &Arc<LogRecord>> {
+    pub(super) fn newest_first(&self) -> impl Iterator<Item = &Arc<LogRecord>> {
         self.queue.iter().rev().chain(self.batch.iter().rev())
     }
 
     /// Returns the oldest record.
-    pub(in crate::ops::logs) fn oldest(&self) -> Option<&Arc<LogRecord>> {
+    pub(super) fn oldest(&self) -> Option<&Arc<LogRecord>> {
         self.batch.first().or(self.queue.front())
     }
 
-    pub(in crate::ops::logs) fn len(&self) -> usize {
+    pub(super) fn len(&self) -> usize {
         self.batch.len() + self.queue.len()
     }
 }

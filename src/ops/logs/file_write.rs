@@ -2,20 +2,16 @@ use std::sync::Arc;
 
 use rusqlite::{Connection, OptionalExtension, named_params, params};
 
-use super::{id_value::IdValue, marks::write_marks};
-use crate::ops::{
-    logs::{record::LogRecord, search_text::SearchText},
-    store::MAX_ROWS,
+use super::{
+    file_id::IdValue, file_marks::write_marks, record::LogRecord, search_text::SearchText,
 };
+use crate::ops::store::MAX_ROWS;
 
 /// The bytes that a record takes beside its texts and words, in all tables.
 const OVERHEAD: usize = 90;
 
 /// Writes records. Those with a number that is there already are left out, and counted in what it returns.
-pub(in crate::ops::logs) fn write(
-    connection: &Connection,
-    records: &[Arc<LogRecord>],
-) -> rusqlite::Result<u64> {
+pub(super) fn write(connection: &Connection, records: &[Arc<LogRecord>]) -> rusqlite::Result<u64> {
     let mut insert = connection.prepare(
         "INSERT OR IGNORE INTO logs_records VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)",
     )?;

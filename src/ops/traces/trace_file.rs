@@ -11,15 +11,14 @@ use std::{
 use rusqlite::{Connection, Statement, Transaction, params};
 
 use super::{
-    FileLimits, MIGRATIONS,
-    encode::{encode, encode_callsite},
+    callsite::Callsite,
+    file::{MIGRATIONS, TraceFileLimits},
+    file_encode::{encode, encode_callsite},
+    kept_trace::KeptTrace,
 };
 use crate::{
     context::TraceId,
-    ops::{
-        store::{MAX_ROWS, Signal, WriteError, WriteSource},
-        traces::{callsite::Callsite, kept_trace::KeptTrace},
-    },
+    ops::store::{MAX_ROWS, Signal, WriteError, WriteSource},
 };
 
 /// The most bytes of the traces that wait.
@@ -30,8 +29,8 @@ const INSERT: &str = "INSERT OR REPLACE INTO traces_kept VALUES (?1, ?2, ?3, ?4,
     ?15, ?16, ?17, ?18, ?19)";
 
 /// The traces that are to be in the file.
-pub(in crate::ops::traces) struct TraceFile {
-    limits: FileLimits,
+pub(super) struct TraceFile {
+    limits: TraceFileLimits,
     signal: Signal,
     waiting: Mutex<Waiting>,
     dropped: AtomicU64,
@@ -75,7 +74,7 @@ impl Waiting {
 }
 
 impl TraceFile {
-    pub(in crate::ops::traces) fn new(limits: FileLimits, signal: Signal) -> Self {
+    pub(super) fn new(limits: TraceFileLimits, signal: Signal) -> Self {
         TraceFile {
             limits,
             signal,
@@ -85,7 +84,7 @@ impl TraceFile {
     }
 
     /// Puts a trace into the file, some time later.
-    pub(in crate::ops::traces) fn put(&self, trace: Arc<KeptTrace>) {
+    pub(super) fn put(&self, trace: Arc<KeptTrace>) {
         let mut waiting = self.lock();
         let is_kept = waiting.push(trace);
         let is_batch = waiting.queue.len() >= MAX_ROWS;
@@ -99,7 +98,7 @@ impl TraceFile {
     }
 
     /// Returns how many traces found no room on their way to the file.
-    pub(in crate::ops::traces) fn dropped(&self) -> u64 {
+    pub(super) fn dropped(&self) -> u64 {
         self.dropped.load(Relaxed)
     }
 

@@ -3,18 +3,10 @@
 //! One row has a trace: what the list shows of it in columns, and its segments packed. A part that comes later replaces the row.
 //! Callsites, whose names would be most of the bytes, are in a table of their own, each once.
 
-mod decode;
-mod encode;
-mod limits;
-pub(super) mod read;
-mod source;
-#[cfg(test)]
-mod tests;
-
-pub(super) use self::{limits::FileLimits, source::TraceFile};
+use std::time::Duration;
 
 /// The steps that make the tables. A step that was released never changes.
-const MIGRATIONS: [&str; 1] = ["
+pub(super) const MIGRATIONS: [&str; 1] = ["
     CREATE TABLE traces_kept (
         seq INTEGER PRIMARY KEY,
         trace_id BLOB NOT NULL UNIQUE,
@@ -41,3 +33,19 @@ const MIGRATIONS: [&str; 1] = ["
         callsite BLOB NOT NULL UNIQUE
     ) STRICT;
 "];
+
+/// The bounds of the traces in the file. What is beyond one of them is deleted, the oldest first.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct TraceFileLimits {
+    pub(super) keep_for: Duration,
+    pub(super) max_bytes: u64,
+}
+
+impl Default for TraceFileLimits {
+    fn default() -> Self {
+        TraceFileLimits {
+            keep_for: Duration::from_secs(7 * 86_400),
+            max_bytes: 256 * 1_024 * 1_024,
+        }
+    }
+}

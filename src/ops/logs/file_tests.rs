@@ -8,17 +8,19 @@ use std::{
 use proptest::{collection::vec, option, prelude::*, sample::select};
 use rusqlite::Connection;
 
-use super::*;
-use crate::{
-    context::{SpanId, TraceId},
-    ops::logs::{
-        level::LogLevel,
-        memory::Memory,
-        page::{FoundLogs, LogPage, PageFill},
-        query::LogQuery,
-        record::{LogIds, LogRecord},
-    },
+use super::{
+    file::{LogFileLimits, MIGRATIONS},
+    file_read::{last_id, read},
+    file_trim::trim,
+    file_write::write,
+    level::LogLevel,
+    memory::Memory,
+    page::{FoundLogs, LogPage, PageFill},
+    query::LogQuery,
+    record::{LogIds, LogRecord},
+    waiting::Waiting,
 };
+use crate::context::{SpanId, TraceId};
 
 fn connection() -> Connection {
     let connection = Connection::open_in_memory().expect("memory");
@@ -302,13 +304,13 @@ fn file_deletes_what_is_too_old_or_too_much_in_blocks() {
     for batch in all.chunks(700) {
         write(&connection, batch).expect("written");
     }
-    let limits = |seconds, max_records, max_bytes| FileLimits {
+    let limits = |seconds, max_records, max_bytes| LogFileLimits {
         keep_for: Duration::from_secs(seconds),
         max_records,
         max_bytes,
     };
     let now = |millis| UNIX_EPOCH + Duration::from_millis(millis);
-    let trimmed = |limits: FileLimits, now: SystemTime| {
+    let trimmed = |limits: LogFileLimits, now: SystemTime| {
         while trim(&connection, &limits, now).expect("trimmed") {}
         let query = LogQuery::parse(|name| (name == "q").then_some("word")).expect("any text");
         let found = find(&connection, &query, everything(10_000));

@@ -1,6 +1,6 @@
 use std::sync::Arc;
 
-use crate::ops::traces::{
+use super::{
     callsite::Callsite,
     packed::push_number,
     segment::Segment,

@@ -2,28 +2,30 @@ use std::{collections::HashMap, sync::Arc};
 
 use rusqlite::{Connection, OptionalExtension, Row, ToSql, params, types::Type};
 
-use super::decode::{decode, decode_callsite};
-use crate::{
-    call::Outcome,
-    context::TraceId,
-    ops::traces::{
-        callsite::Callsite, kept_trace::KeptTrace, query::TraceQuery, segment::Segment,
-        span_record::SpanKind, summary::TraceSummary, trace_state::Reason,
-    },
+use super::{
+    callsite::Callsite,
+    file_decode::{decode, decode_callsite},
+    kept_trace::KeptTrace,
+    query::TraceQuery,
+    segment::Segment,
+    span_record::SpanKind,
+    summary::TraceSummary,
+    trace_state::Reason,
 };
+use crate::{call::Outcome, context::TraceId};
 
 /// The columns of what the list shows.
 const COLUMNS: &str = "seq, trace_id, start, nanos, name, route, kind, outcome, status, reason, correlation_id, request_id, \
     error_groups, spans, errors, open, truncated";
 
 /// Returns the number of the last trace.
-pub(in crate::ops::traces) fn last_seq(connection: &Connection) -> rusqlite::Result<u64> {
+pub(super) fn last_seq(connection: &Connection) -> rusqlite::Result<u64> {
     let last = connection.query_row("SELECT max(seq) FROM traces_kept", [], |row| row.get(0));
     last.map(|last: Option<i64>| last.unwrap_or(0) as u64)
 }
 
 /// Returns a trace with its spans.
-pub(in crate::ops::traces) fn get(
+pub(super) fn get(
     connection: &Connection,
     trace_id: TraceId,
 ) -> rusqlite::Result<Option<KeptTrace>> {
@@ -35,7 +37,7 @@ pub(in crate::ops::traces) fn get(
 }
 
 /// Returns traces that fulfill the conditions, with lower numbers than `before`, newest first; without their spans.
-pub(in crate::ops::traces) fn search(
+pub(super) fn search(
     connection: &Connection,
     query: &TraceQuery,
     before: u64,

@@ -7,23 +7,7 @@
 //! A block stands for up to 1,000 records that follow each other: their numbers, times and bytes. By it a search knows
 //! which numbers a time has, and what is too old is deleted, without an index of the times.
 
-mod id_value;
-mod limits;
-mod marks;
-mod read;
-#[cfg(test)]
-mod tests;
-mod trim;
-mod waiting;
-mod write;
-
-pub(super) use self::{
-    limits::FileLimits,
-    read::{last_id, read},
-    trim::trim,
-    waiting::Waiting,
-    write::write,
-};
+use std::time::Duration;
 
 /// The steps that make the tables. A step that was released never changes.
 pub(super) const MIGRATIONS: [&str; 1] = ["
@@ -51,3 +35,11 @@ pub(super) const MIGRATIONS: [&str; 1] = ["
         bytes INTEGER NOT NULL
     ) STRICT;
 "];
+
+/// The bounds of the records in the file. What is beyond one of them is deleted, the oldest first.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct LogFileLimits {
+    pub(super) keep_for: Duration,
+    pub(super) max_records: u64,
+    pub(super) max_bytes: u64,
+}

@@ -1,16 +1,14 @@
 use std::sync::Arc;
 
-use super::encode::VERSION;
-use crate::{
-    call::Outcome,
-    ops::traces::{
-        buffer::Dropped,
-        callsite::Callsite,
-        packed::Bytes,
-        segment::Segment,
-        span_record::{Parent, SpanKind, SpanRecord},
-    },
+use super::{
+    buffer::Dropped,
+    callsite::Callsite,
+    file_encode::VERSION,
+    packed::Bytes,
+    segment::Segment,
+    span_record::{Parent, SpanKind, SpanRecord},
 };
+use crate::call::Outcome;
 
 /// Unpacks segments; `None` if they are damaged. `callsite` returns that of a number.
 pub(super) fn decode(

@@ -2,12 +2,12 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use rusqlite::{Connection, OptionalExtension, params};
 
-use super::FileLimits;
+use super::file::LogFileLimits;
 
 /// Deletes the oldest block, if it is too old or there is too much, and returns whether it was.
-pub(in crate::ops::logs) fn trim(
+pub(super) fn trim(
     connection: &Connection,
-    limits: &FileLimits,
+    limits: &LogFileLimits,
     now: SystemTime,
 ) -> rusqlite::Result<bool> {
     let mut oldest =

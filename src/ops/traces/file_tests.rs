@@ -3,12 +3,10 @@ use std::sync::Arc;
 use proptest::prelude::*;
 
 use super::{
-    decode::{decode, decode_callsite},
-    encode::{encode, encode_callsite},
-};
-use crate::ops::traces::{
     buffer::Dropped,
     callsite::Callsite,
+    file_decode::{decode, decode_callsite},
+    file_encode::{encode, encode_callsite},
     segment::Segment,
     span_record::{Parent, SpanKind, SpanRecord},
 };

@@ -2,18 +2,17 @@ use std::sync::Arc;
 
 use rusqlite::{Connection, ErrorCode, Row, ToSql, params};
 
-use super::{id_value::IdValue, marks::match_of};
-use crate::{
-    context::{SpanId, TraceId},
-    ops::logs::{
-        level::LogLevel,
-        page::PageFill,
-        record::{LogIds, LogRecord},
-    },
+use super::{
+    file_id::IdValue,
+    file_marks::match_of,
+    level::LogLevel,
+    page::PageFill,
+    record::{LogIds, LogRecord},
 };
+use crate::context::{SpanId, TraceId};
 
 /// Returns the highest number in the file.
-pub(in crate::ops::logs) fn last_id(connection: &Connection) -> rusqlite::Result<Option<u64>> {
+pub(super) fn last_id(connection: &Connection) -> rusqlite::Result<Option<u64>> {
     connection.query_row("SELECT max(id) FROM logs_records", [], |row| {
         let last: Option<i64> = row.get(0)?;
         Ok(last.map(|id| id as u64))
@@ -22,7 +21,7 @@ pub(in crate::ops::logs) fn last_id(connection: &Connection) -> rusqlite::Result
 
 /// Offers the records of the file to a page, the newest first, those with lower numbers than `before` only. One that takes too
 /// long ends with what it has.
-pub(in crate::ops::logs) fn read(
+pub(super) fn read(
     connection: &Connection,
     page: &mut PageFill<'_>,
     before: Option<u64>,
