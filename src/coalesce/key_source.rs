@@ -22,17 +22,15 @@ const IDS: [HeaderName; 12] = [
     header::DATE,
 ];
 
-/// A source of keys for requests of this type. Not meant to be implemented: any key is a closure's.
+/// A source of keys for requests of this type. Users do not implement it, since any key is a closure's.
 pub trait KeySource<Req> {
     /// The key.
     type Key: Hash + Eq + Send + Sync + 'static;
 
     /// True if the key is made of the head alone. Then a response may say that it depends on more than that.
-    #[doc(hidden)]
     const IS_HEAD: bool = false;
 
     /// Returns the key of a request; none if its call is not shared.
-    #[doc(hidden)]
     fn key(&self, request: &Req) -> Option<Self::Key>;
 }
 

@@ -187,7 +187,7 @@ pub use body::CoalescedBody;
 pub use builder::CoalesceBuilder;
 pub use future::CoalesceFuture;
 pub use handle::Coalesce;
-pub use key_source::{HeadKey, KeyFn, KeySource, WholeHead};
+pub use key_source::{HeadKey, KeyFn, WholeHead};
 pub use layer::CoalesceLayer;
 pub use run::CoalesceRun;
 pub use service::CoalesceService;
@@ -198,5 +198,6 @@ pub use stats::CoalesceStats;
 #[cfg(feature = "cache")]
 pub(crate) use {
     body_buffer::BodyBuffer,
+    key_source::KeySource,
     shared_bytes::{SharedBytes, SharedCursor},
 };

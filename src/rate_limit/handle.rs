@@ -3,8 +3,9 @@ use std::{error::Error, fmt, pin::Pin, sync::Arc, time::Duration};
 use tokio::time::Instant;
 
 use super::{
-    RateLimitBuilder, RateLimitSettings, RateLimitWait, Reservation, WaitLimit, quota::Quota,
+    RateLimitBuilder, RateLimitSettings, RateLimitWait, Reservation, quota::Quota,
     shared::RateLimitShared, target::LimitTarget, too_many::pause_of_failure,
+    wait_limit::WaitLimit,
 };
 use crate::{
     call::{ConfigError, Label, Outcome, Rejection},

@@ -173,7 +173,7 @@ pub use handle::RateLimit;
 #[cfg(feature = "axum")]
 pub use keyed::RouteKey;
 pub use keyed::{
-    ClientAddressKey, ClosureKey, HeaderKey, KeySource, KeyedRateLimit, KeyedRateLimitBuilder,
+    ClientAddressKey, ClosureKey, HeaderKey, KeyedRateLimit, KeyedRateLimitBuilder,
     KeyedRateLimitGuard, KeyedRateLimitPermit, RefKey, WeightedKey,
 };
 pub use layer::RateLimitLayer;
@@ -182,4 +182,3 @@ pub use reservation::Reservation;
 pub use service::RateLimitService;
 pub use settings::RateLimitSettings;
 pub use wait::RateLimitWait;
-pub use wait_limit::WaitLimit;

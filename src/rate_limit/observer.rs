@@ -4,9 +4,9 @@ use http::HeaderMap;
 use tokio::time::Instant;
 
 use super::{
-    WaitLimit,
     target::LimitTarget,
     too_many::{pause_of_failure, pause_of_response, pause_of_trailers},
+    wait_limit::WaitLimit,
 };
 use crate::protocol::{Protocol, ResponseHead, Side, WireFormat, error_outcome};
 

@@ -8,7 +8,8 @@ use tokio::time::Instant;
 use tower_service::Service;
 
 use super::{
-    RateLimitFuture, WaitLimit, layer::WaitConfig, observer::LimitObserver, wrap_body::WrapLimited,
+    RateLimitFuture, layer::WaitConfig, observer::LimitObserver, wait_limit::WaitLimit,
+    wrap_body::WrapLimited,
 };
 use crate::{
     context::{self, min_some},

@@ -5,7 +5,7 @@ use tokio::time::Instant;
 use super::{
     KeyedRateLimitGuard, RateLimit, Reservation,
     control::LimitControl,
-    keyed::KeySource,
+    keyed::LimitKey,
     limit_metrics::{LimitEvent, LimitMetrics},
     target::{LimitTarget, Reserved},
 };
@@ -14,16 +14,13 @@ use crate::call::Rejection;
 /// A limit for which requests of this type can wait: a [`RateLimit`], or a [`KeyedRateLimitGuard`] that finds their key.
 pub trait WaitLimit<Req> {
     /// Returns the bucket of the request; `None` if it is not limited.
-    #[doc(hidden)]
     fn target(&self, request: &Req) -> Option<LimitTarget>;
 
     /// Returns whether responses to calls that are rejected or admitted have the fields of the limit.
-    #[doc(hidden)]
     fn has_fields(&self, is_rejected: bool) -> bool;
 
     /// Takes a cell that is there now, or within the wait of the settings and before the deadline. Returns a reservation if
     /// there is something to wait for.
-    #[doc(hidden)]
     fn reserve(
         &self,
         request: &Req,
@@ -56,7 +53,7 @@ impl<Req> WaitLimit<Req> for RateLimit {
     }
 }
 
-impl<Req, S: KeySource<Req>> WaitLimit<Req> for KeyedRateLimitGuard<S> {
+impl<Req, S: LimitKey<Req>> WaitLimit<Req> for KeyedRateLimitGuard<S> {
     fn target(&self, request: &Req) -> Option<LimitTarget> {
         let hash = self.catch_hash(request)?;
         Some(LimitTarget::key(&self.shared, hash))

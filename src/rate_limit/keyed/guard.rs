@@ -2,7 +2,7 @@ use std::{fmt, sync::Arc};
 
 use super::{
     KeyedRateLimit,
-    key_source::{KeyHasher, KeySource, WeightedKey},
+    limit_key::{KeyHasher, LimitKey, WeightedKey},
     shared::KeyedShared,
 };
 use crate::{
@@ -87,7 +87,7 @@ impl<S> KeyedRateLimitGuard<S> {
     #[inline]
     fn hash<Req>(&self, request: &Req) -> Option<u64>
     where
-        S: KeySource<Req>,
+        S: LimitKey<Req>,
     {
         let hash = self.source.hash(request, KeyHasher(&self.shared));
         self.shared.hash_or_shared(hash)
@@ -96,7 +96,7 @@ impl<S> KeyedRateLimitGuard<S> {
     /// Returns the same where no panic is caught further out: then one of the closure limits nothing.
     pub(in crate::rate_limit) fn catch_hash<Req>(&self, request: &Req) -> Option<u64>
     where
-        S: KeySource<Req>,
+        S: LimitKey<Req>,
     {
         catch_hook(|| self.hash(request)).flatten()
     }
@@ -104,7 +104,7 @@ impl<S> KeyedRateLimitGuard<S> {
     /// Returns as how many calls the request counts; `None` if the closure panics.
     pub(in crate::rate_limit) fn catch_weight<Req>(&self, request: &Req) -> Option<u32>
     where
-        S: KeySource<Req>,
+        S: LimitKey<Req>,
     {
         catch_hook(|| self.source.weight(request))
     }
@@ -117,7 +117,7 @@ impl<S> KeyedRateLimitGuard<S> {
         request: &Req,
     ) -> Rejection
     where
-        S: KeySource<Req>,
+        S: LimitKey<Req>,
     {
         match catch_hook(|| self.source.text(request)).flatten() {
             Some(key) => rejection.with_key(Label::from(String::from(key))),
@@ -128,7 +128,7 @@ impl<S> KeyedRateLimitGuard<S> {
     #[inline]
     fn take<Req>(&self, request: &Req, clock: &CallClock) -> (Option<u64>, Result<(), Rejection>)
     where
-        S: KeySource<Req>,
+        S: LimitKey<Req>,
     {
         let hash = self.hash(request);
         let result = match hash {
@@ -185,7 +185,7 @@ impl<S> Guard for KeyedRateLimitGuard<S> {
     }
 }
 
-impl<Req, S: KeySource<Req>> Admit<Req> for KeyedRateLimitGuard<S> {
+impl<Req, S: LimitKey<Req>> Admit<Req> for KeyedRateLimitGuard<S> {
     fn admit(
         &self,
         request: &mut Req,

@@ -10,7 +10,7 @@ use tokio::time::Instant;
 
 use super::{
     KeyedRateLimitBuilder, KeyedRateLimitGuard,
-    key_source::{ClientAddressKey, ClosureKey, HeaderKey, RefKey},
+    limit_key::{ClientAddressKey, ClosureKey, HeaderKey, RefKey},
     shared::KeyedShared,
 };
 use crate::{

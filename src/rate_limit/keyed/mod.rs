@@ -6,7 +6,7 @@ mod guard;
 mod handle;
 mod inspect;
 mod key_map;
-mod key_source;
+mod limit_key;
 #[cfg(all(test, tower_keep_loom))]
 mod loom_tests;
 mod shard;
@@ -16,7 +16,8 @@ mod table;
 pub use builder::KeyedRateLimitBuilder;
 pub use guard::{KeyedRateLimitGuard, KeyedRateLimitPermit};
 pub use handle::KeyedRateLimit;
+pub(super) use limit_key::LimitKey;
 #[cfg(feature = "axum")]
-pub use key_source::RouteKey;
-pub use key_source::{ClientAddressKey, ClosureKey, HeaderKey, KeySource, RefKey, WeightedKey};
+pub use limit_key::RouteKey;
+pub use limit_key::{ClientAddressKey, ClosureKey, HeaderKey, RefKey, WeightedKey};
 pub(super) use shared::KeyedShared;

@@ -21,7 +21,6 @@ const MAX_KEY_TEXT: usize = 128;
 const IPV6_NETWORK: u128 = !0 << 64;
 
 /// Hashes keys with the secret of a keyed rate limit.
-#[doc(hidden)]
 #[derive(Clone, Copy)]
 pub struct KeyHasher<'a>(pub(super) &'a KeyedShared);
 
@@ -32,19 +31,16 @@ impl KeyHasher<'_> {
     }
 }
 
-/// A source of keys for requests of this type. Not meant to be implemented: any key is a closure's,
+/// A source of keys for requests of this type. Users do not implement it, since any key is a closure's:
 /// [`KeyedRateLimit::keyed_by`](super::KeyedRateLimit::keyed_by).
-pub trait KeySource<Req> {
+pub trait LimitKey<Req> {
     /// Returns the hash of the request's key, if it has one.
-    #[doc(hidden)]
     fn hash(&self, request: &Req, hasher: KeyHasher<'_>) -> Option<u64>;
 
     /// Returns the key as rejections show it.
-    #[doc(hidden)]
     fn text(&self, request: &Req) -> Option<Box<str>>;
 
     /// Returns as how many calls the request counts.
-    #[doc(hidden)]
     #[inline]
     fn weight(&self, _: &Req) -> u32 {
         1
@@ -55,7 +51,7 @@ pub trait KeySource<Req> {
 #[derive(Clone, Debug)]
 pub struct HeaderKey(pub(super) HeaderName);
 
-impl<B> KeySource<Request<B>> for HeaderKey {
+impl<B> LimitKey<Request<B>> for HeaderKey {
     #[inline]
     fn hash(&self, request: &Request<B>, hasher: KeyHasher<'_>) -> Option<u64> {
         let value = find_header(request.headers(), &self.0)?;
@@ -87,7 +83,7 @@ impl ClientAddressKey {
     }
 }
 
-impl<B> KeySource<Request<B>> for ClientAddressKey {
+impl<B> LimitKey<Request<B>> for ClientAddressKey {
     #[inline]
     fn hash(&self, request: &Request<B>, hasher: KeyHasher<'_>) -> Option<u64> {
         Some(hasher.hash(&self.network(request)?))
@@ -107,7 +103,7 @@ impl<B> KeySource<Request<B>> for ClientAddressKey {
 pub struct RouteKey(pub(super) ());
 
 #[cfg(feature = "axum")]
-impl<B> KeySource<Request<B>> for RouteKey {
+impl<B> LimitKey<Request<B>> for RouteKey {
     #[inline]
     fn hash(&self, request: &Request<B>, hasher: KeyHasher<'_>) -> Option<u64> {
         let route = request.extensions().get::<axum::extract::MatchedPath>()?;
@@ -124,7 +120,7 @@ impl<B> KeySource<Request<B>> for RouteKey {
 #[derive(Clone)]
 pub struct ClosureKey<F>(pub(super) F);
 
-impl<Req, K, F> KeySource<Req> for ClosureKey<F>
+impl<Req, K, F> LimitKey<Req> for ClosureKey<F>
 where
     K: Hash + Display,
     F: Fn(&Req) -> Option<K>,
@@ -149,7 +145,7 @@ impl<F> fmt::Debug for ClosureKey<F> {
 #[derive(Clone)]
 pub struct RefKey<F>(pub(super) F);
 
-impl<Req, Q, F> KeySource<Req> for RefKey<F>
+impl<Req, Q, F> LimitKey<Req> for RefKey<F>
 where
     Q: Hash + Display + ?Sized,
     F: for<'a> Fn(&'a Req) -> Option<&'a Q>,
@@ -176,10 +172,10 @@ pub struct WeightedKey<S, F> {
     pub(super) weight: F,
 }
 
-impl<Req, S, F> KeySource<Req> for WeightedKey<S, F>
+impl<Req, S, F> LimitKey<Req> for WeightedKey<S, F>
 where
     // Finds the key.
-    S: KeySource<Req>,
+    S: LimitKey<Req>,
     // Weighs the request.
     F: Fn(&Req) -> u32,
 {
