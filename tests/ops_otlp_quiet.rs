@@ -15,7 +15,7 @@ use std::{
     time::Duration,
 };
 
-use tower_keep::ops::otlp::{Otlp, Protocol, Signal};
+use tower_keep::ops::otlp::{Otlp, OtlpProtocol, Signal};
 use tracing::{Event, Subscriber, level_filters::LevelFilter};
 use tracing_subscriber::{
     Layer,
@@ -43,7 +43,7 @@ async fn exports_are_not_exported() {
     let otlp = Otlp::builder()
         .variables(|_| None)
         .endpoint(collector.endpoint())
-        .protocol(Protocol::Grpc)
+        .protocol(OtlpProtocol::Grpc)
         .export(Signal::Metrics, false)
         .span_level(LevelFilter::TRACE)
         .log_level(LevelFilter::TRACE)

@@ -13,7 +13,7 @@ use super::{
     endpoint_table::EndpointTable,
     pick::{Candidate, pick},
     polled::{Polled, Readiness},
-    pool::{Entry, Pool},
+    pool::{Pool, PoolEntry},
 };
 use crate::{
     call::Rejection,
@@ -92,7 +92,7 @@ impl<K, S, P> Balancer<K, S, P> {
 
     fn pick(
         &self,
-        entries: &[Arc<Entry<K, S, P>>],
+        entries: &[Arc<PoolEntry<K, S, P>>],
         other_than: Option<usize>,
         is_retry: bool,
         now: Instant,

@@ -13,7 +13,7 @@ use super::{
     live_config::LiveConfig,
     load::Tick,
     load_word::LoadWord,
-    pick::{Candidate, Load},
+    pick::{Candidate, EndpointLoad},
     rotation::EndpointId,
     slow_start,
 };
@@ -76,7 +76,7 @@ impl Endpoint {
         }
         let since_start = self.since_start(now);
         let (tick, decay) = (Tick::at(since_start), self.config.decay());
-        Candidate::InRotation(Load {
+        Candidate::InRotation(EndpointLoad {
             nanos: self.load.load().and_then(|load| load.nanos_at(decay, tick)),
             in_flight: self.in_flight.load(Ordering::Relaxed),
             weight: self.weight(since_start),

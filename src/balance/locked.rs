@@ -18,13 +18,13 @@ pub(super) struct Locked {
     pub(super) endpoints: Vec<Arc<Endpoint>>,
     latest_id: EndpointId,
     /// Changes that are still to be reported, in order.
-    reports: VecDeque<Report>,
+    reports: VecDeque<EndpointReport>,
     /// True while a thread is reporting, which also reports the changes that other threads queue meanwhile.
     is_reporting: bool,
 }
 
 /// A change of an endpoint, to be reported when the lock is free.
-pub(super) struct Report {
+pub(super) struct EndpointReport {
     pub(super) endpoint: Label,
     /// `true` if it was ejected, and has not returned.
     pub(super) is_ejected: bool,
@@ -73,7 +73,7 @@ impl Locked {
             endpoint.set_ejected(is_ejected, now);
             let own = cause.filter(|cause| cause.0 == id);
             let own = own.map(|(_, transition)| transition);
-            self.reports.push_back(Report {
+            self.reports.push_back(EndpointReport {
                 endpoint: endpoint.label.clone(),
                 is_ejected,
                 // Without a cause of its own: another one has left a place, or taken one.
@@ -89,7 +89,7 @@ impl Locked {
     }
 
     /// Returns the next change to report. After the last one, the next thread begins anew.
-    pub(super) fn next_report(&mut self) -> Option<Report> {
+    pub(super) fn next_report(&mut self) -> Option<EndpointReport> {
         let next = self.reports.pop_front();
         self.is_reporting = next.is_some();
         next

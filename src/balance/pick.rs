@@ -12,7 +12,7 @@ const CLEARLY: f64 = 0.8;
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) enum Candidate {
     /// Gets calls.
-    InRotation(Load),
+    InRotation(EndpointLoad),
     /// Ejected, and a call may find out whether it has recovered.
     ProbeDue,
     /// Gets no call.
@@ -21,7 +21,7 @@ pub(super) enum Candidate {
 
 /// The load of an endpoint.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(super) struct Load {
+pub(super) struct EndpointLoad {
     /// The latency that is expected, in nanoseconds; `None` before the first answer, and long after the last one.
     pub(super) nanos: Option<f32>,
     pub(super) in_flight: u32,
@@ -31,10 +31,10 @@ pub(super) struct Load {
     pub(super) failed_in_row: u32,
 }
 
-impl Load {
+impl EndpointLoad {
     /// Returns whether a call costs clearly less here than there: by latency times the calls in flight, this one included. While one
     /// of the two latencies is not known, by the calls in flight alone.
-    fn is_less_than(&self, other: &Load) -> bool {
+    fn is_less_than(&self, other: &EndpointLoad) -> bool {
         match (self.nanos, other.nanos) {
             (Some(one), Some(another)) => {
                 f64::from(one) * (f64::from(self.in_flight) + 1.0)
@@ -80,10 +80,14 @@ pub(super) fn pick(
 
 /// Picks the better one of two. One that is newer than the other takes part with the probability of its weight, relative to that
 /// of the other: among endpoints that are all new, as after the start of the process, load alone decides.
-fn better(one: (usize, Load), other: (usize, Load), random: u64) -> (usize, Load) {
+fn better(
+    one: (usize, EndpointLoad),
+    other: (usize, EndpointLoad),
+    random: u64,
+) -> (usize, EndpointLoad) {
     let full = one.1.weight.max(other.1.weight);
     let takes_part =
-        |load: &Load, random: u64| load.weight >= full || unit(random) * full < load.weight;
+        |load: &EndpointLoad, random: u64| load.weight >= full || unit(random) * full < load.weight;
     match (
         takes_part(&one.1, random),
         takes_part(&other.1, mix(random)),
@@ -98,7 +102,7 @@ fn better(one: (usize, Load), other: (usize, Load), random: u64) -> (usize, Load
 fn pick_best(count: usize, random: u64, look: &impl Fn(usize) -> Candidate) -> Option<usize> {
     // From a random place on, since the first of equals is taken.
     let start = draw_two(count, random).0;
-    let mut best: Option<(usize, Load)> = None;
+    let mut best: Option<(usize, EndpointLoad)> = None;
     for index in (0..count).map(|offset| (start + offset) % count) {
         let Candidate::InRotation(load) = look(index) else {
             continue;
@@ -124,7 +128,7 @@ fn next_in_rotation(
     (from, candidate): (usize, Candidate),
     other_than: Option<usize>,
     look: &impl Fn(usize) -> Candidate,
-) -> Option<(usize, Load)> {
+) -> Option<(usize, EndpointLoad)> {
     let indices = (1..count).map(|offset| (from + offset) % count);
     let others = indices.map(|index| (index, look(index)));
     let mut candidates = iter::once((from, candidate)).chain(others);
@@ -163,8 +167,8 @@ mod tests {
 
     const DRAWS: u64 = 20_000;
 
-    fn load(millis: f32, in_flight: u32) -> Load {
-        Load {
+    fn load(millis: f32, in_flight: u32) -> EndpointLoad {
+        EndpointLoad {
             nanos: Some(millis * 1e6),
             in_flight,
             weight: 1.0,
@@ -220,7 +224,7 @@ mod tests {
     #[test]
     fn pick_compares_calls_in_flight_until_both_latencies_are_known() {
         let unknown = |in_flight| {
-            InRotation(Load {
+            InRotation(EndpointLoad {
                 nanos: None,
                 ..load(0.0, in_flight)
             })
@@ -238,7 +242,7 @@ mod tests {
     #[test]
     fn new_endpoint_gets_its_weight_of_a_fair_share() {
         for weight in [0.1, 0.5] {
-            let new = Load {
+            let new = EndpointLoad {
                 weight,
                 ..load(1.0, 0)
             };
@@ -248,7 +252,7 @@ mod tests {
             assert!((share - weight * 0.25).abs() < 0.02, "{weight}: {share}");
         }
         let new = [0.1, 0.1].map(|weight| {
-            InRotation(Load {
+            InRotation(EndpointLoad {
                 weight,
                 ..load(1.0, 0)
             })
@@ -260,7 +264,7 @@ mod tests {
     #[test]
     fn load_alone_decides_among_endpoints_that_are_equally_new() {
         let new = [1.0, 2.0].map(|millis| {
-            InRotation(Load {
+            InRotation(EndpointLoad {
                 weight: 0.5,
                 ..load(millis, 0)
             })
@@ -278,7 +282,7 @@ mod tests {
 
     #[test]
     fn retry_takes_the_best_whose_last_call_did_not_fail() {
-        let failed = Load {
+        let failed = EndpointLoad {
             failed_in_row: 1,
             ..load(0.1, 0)
         };
@@ -295,7 +299,7 @@ mod tests {
     #[test]
     fn retry_takes_the_one_that_has_failed_least_often_in_a_row() {
         let failed = |failed_in_row, millis| {
-            InRotation(Load {
+            InRotation(EndpointLoad {
                 failed_in_row,
                 ..load(millis, 0)
             })
@@ -306,7 +310,7 @@ mod tests {
 
     #[test]
     fn single_endpoint_gets_all_calls_however_new_it_is() {
-        let new = Load {
+        let new = EndpointLoad {
             weight: 0.1,
             ..load(1.0, 9)
         };
@@ -322,7 +326,7 @@ mod tests {
                 Just(Out),
                 Just(ProbeDue),
                 (0.1f32..100.0, 0_u32..50, 0.1f64..=1.0).prop_map(|(millis, in_flight, weight)| {
-                    InRotation(Load { weight, ..load(millis, in_flight) })
+                    InRotation(EndpointLoad { weight, ..load(millis, in_flight) })
                 }),
             ], 0..12),
             random: u64,

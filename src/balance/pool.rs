@@ -26,7 +26,7 @@ const MAX_LABEL: usize = 128;
 
 /// The function that makes the service of an endpoint.
 pub(super) type MakeService<K, S> = Box<dyn Fn(&K) -> S + Send + Sync>;
-type Entries<K, S, P> = Vec<Arc<Entry<K, S, P>>>;
+type Entries<K, S, P> = Vec<Arc<PoolEntry<K, S, P>>>;
 /// The list of before and that of after.
 type Replaced<K, S, P> = (Arc<Entries<K, S, P>>, Arc<Entries<K, S, P>>);
 
@@ -44,13 +44,13 @@ pub(super) struct Pool<K, S, P> {
 }
 
 /// An endpoint: its key, and its service with its guard.
-pub(super) struct Entry<K, S, P> {
+pub(super) struct PoolEntry<K, S, P> {
     key: K,
     id: EndpointId,
     pub(super) service: Guarded<S, EndpointGuard, P>,
 }
 
-impl<K, S, P> Entry<K, S, P> {
+impl<K, S, P> PoolEntry<K, S, P> {
     /// Returns the state of the endpoint.
     pub(super) fn endpoint(&self) -> Option<&Arc<Endpoint>> {
         self.service.guards().endpoint()
@@ -103,10 +103,10 @@ impl<K, S, P> Pool<K, S, P> {
     /// Removes the endpoints of entries which the list does not have from the balancer.
     fn remove_lost<'a>(
         &self,
-        entries: impl IntoIterator<Item = &'a Arc<Entry<K, S, P>>>,
+        entries: impl IntoIterator<Item = &'a Arc<PoolEntry<K, S, P>>>,
         list: &Entries<K, S, P>,
     ) where
-        Entry<K, S, P>: 'a,
+        PoolEntry<K, S, P>: 'a,
     {
         let kept: HashSet<EndpointId> = list.iter().map(|entry| entry.id).collect();
         let ids = entries.into_iter().map(|entry| entry.id);
@@ -129,13 +129,13 @@ impl<K: Hash + Eq + Display, S, P: Clone> Pool<K, S, P> {
         made.into_iter().map(add).collect()
     }
 
-    fn new_entry(&self, label: Label, key: K, service: S) -> Arc<Entry<K, S, P>> {
+    fn new_entry(&self, label: Label, key: K, service: S) -> Arc<PoolEntry<K, S, P>> {
         use tower_layer::Layer;
         let endpoint = self.shared.add(label);
         let id = endpoint.id;
         let layer = GuardLayer::with_protocol(EndpointGuard::new(endpoint), self.protocol.clone());
         let service = layer.layer(service);
-        Arc::new(Entry { key, id, service })
+        Arc::new(PoolEntry { key, id, service })
     }
 
     fn has(entries: &Entries<K, S, P>, key: &K) -> bool {
@@ -168,7 +168,7 @@ where
         let new = self.new_entries(vec![key]);
         let replaced = self.replace(|entries| {
             // Another thread may have been faster.
-            let is_free = |new: &Arc<Entry<K, S, P>>| !Self::has(entries, &new.key);
+            let is_free = |new: &Arc<PoolEntry<K, S, P>>| !Self::has(entries, &new.key);
             let has_room = entries.len() < MAX_ENDPOINTS && new.iter().all(is_free);
             has_room.then(|| entries.iter().chain(&new).cloned().collect())
         });
@@ -197,7 +197,7 @@ where
                 order.push(key);
             }
         }
-        let is_wanted = |entry: &&Arc<Entry<K, S, P>>| wanted.contains(&entry.key);
+        let is_wanted = |entry: &&Arc<PoolEntry<K, S, P>>| wanted.contains(&entry.key);
         let entries = self.entries();
         // Those that are there come first: a name that has too many addresses, in another order each time, must not replace them each time.
         let room = MAX_ENDPOINTS - entries.iter().filter(is_wanted).count();

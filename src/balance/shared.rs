@@ -12,7 +12,7 @@ use super::{
     BalanceSettings, BalanceStats,
     endpoint::Endpoint,
     live_config::LiveConfig,
-    locked::{Locked, Report},
+    locked::{EndpointReport, Locked},
     metrics::BalanceMetrics,
     rotation::EndpointId,
 };
@@ -262,8 +262,8 @@ impl BalanceShared {
         }
     }
 
-    fn publish(&self, report: &Report) {
-        let Report {
+    fn publish(&self, report: &EndpointReport) {
+        let EndpointReport {
             endpoint,
             is_ejected,
             reason,

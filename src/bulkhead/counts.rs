@@ -13,7 +13,7 @@ use crate::util::{
 
 /// The counts, each of which is only added to.
 #[derive(Debug)]
-pub(super) struct Counts {
+pub(super) struct BulkheadCounts {
     /// A shard for some of the threads each, since every call adds to it when it ends.
     shards: Box<[Padded<Shard>]>,
     rejected: [AtomicU64; RejectReason::ALL.len()],
@@ -30,9 +30,9 @@ struct Shard {
     run_time: AtomicU64,
 }
 
-impl Counts {
+impl BulkheadCounts {
     pub(super) fn new() -> Self {
-        Counts {
+        BulkheadCounts {
             shards: (0..shard_count()).map(|_| Padded::default()).collect(),
             rejected: Default::default(),
             waited: AtomicU64::new(0),
@@ -114,7 +114,7 @@ mod tests {
 
     #[test]
     fn counts_of_all_threads_are_added() {
-        let counts = Counts::new();
+        let counts = BulkheadCounts::new();
         std::thread::scope(|scope| {
             for _ in 0..20 {
                 scope.spawn(|| {
@@ -130,7 +130,7 @@ mod tests {
 
     #[test]
     fn waits_have_a_mean_and_a_longest() {
-        let counts = Counts::new();
+        let counts = BulkheadCounts::new();
         assert_eq!((counts.mean_wait(), counts.max_wait()), (None, None));
         for millis in [1, 5, 3] {
             counts.count_wait(millis * MILLI);
@@ -142,7 +142,7 @@ mod tests {
 
     #[test]
     fn rejections_are_counted_by_reason() {
-        let counts = Counts::new();
+        let counts = BulkheadCounts::new();
         for reason in RejectReason::ALL {
             counts.count_rejection(reason);
         }

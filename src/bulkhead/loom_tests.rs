@@ -10,7 +10,7 @@ use loom::{
 use super::{
     BulkheadSettings,
     queue::Settled,
-    shared::{BulkheadShared, Joined, WaiterKind},
+    shared::{BulkheadShared, SlotAttempt, WaiterKind},
     slots::{Freed, Slots, Taken},
 };
 
@@ -114,9 +114,9 @@ fn takes_slot(shared: &BulkheadShared) -> bool {
         return true;
     }
     match shared.join_queue(CALL) {
-        Joined::Granted => true,
-        Joined::Rejected(reason) => panic!("{reason:?}"),
-        Joined::Waits(ticket, _) => match shared.poll_queue(&ticket, Waker::noop()) {
+        SlotAttempt::Granted => true,
+        SlotAttempt::Rejected(reason) => panic!("{reason:?}"),
+        SlotAttempt::Waits(ticket, _) => match shared.poll_queue(&ticket, Waker::noop()) {
             Some(settled) => settled == Settled::Granted,
             None => shared.leave_queue(&ticket) == Some(Settled::Granted),
         },
@@ -135,11 +135,11 @@ fn slot_that_is_given_back_is_found_by_one_that_joins_or_waits() {
         let joined = shared.join_queue(CALL);
         other.join().expect("no panic");
         let is_granted = match joined {
-            Joined::Granted => true,
-            Joined::Waits(ticket, _) => {
+            SlotAttempt::Granted => true,
+            SlotAttempt::Waits(ticket, _) => {
                 shared.poll_queue(&ticket, Waker::noop()) == Some(Settled::Granted)
             }
-            Joined::Rejected(reason) => panic!("{reason:?}"),
+            SlotAttempt::Rejected(reason) => panic!("{reason:?}"),
         };
         assert!(
             is_granted,
@@ -188,12 +188,12 @@ fn limit_that_grows_gives_its_slot_to_the_one_that_waits() {
         let joined = shared.join_queue(CALL);
         other.join().expect("no panic");
         match joined {
-            Joined::Granted => {}
-            Joined::Waits(ticket, _) => {
+            SlotAttempt::Granted => {}
+            SlotAttempt::Waits(ticket, _) => {
                 let settled = shared.poll_queue(&ticket, Waker::noop());
                 assert_eq!(settled, Some(Settled::Granted));
             }
-            Joined::Rejected(reason) => panic!("{reason:?}"),
+            SlotAttempt::Rejected(reason) => panic!("{reason:?}"),
         }
         assert_eq!(shared.slots().load().in_flight(), 2);
     });

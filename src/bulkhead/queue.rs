@@ -6,7 +6,7 @@ use tokio::time::Instant;
 
 use super::{
     QueueOrder,
-    priority_order::{Place, PriorityOrder},
+    priority_order::{PriorityOrder, QueuePlace},
 };
 
 /// Stands for no entry in a link.
@@ -63,7 +63,7 @@ struct WaitingEntry {
     after: u32,
     until: Option<Instant>,
     is_bounded: bool,
-    place: Place,
+    place: QueuePlace,
     /// `None` before its first poll.
     waker: Option<Waker>,
 }
@@ -133,7 +133,7 @@ impl WaitQueue {
         quantile: Option<f32>,
     ) -> Ticket {
         let before = self.last;
-        let place = Place::new(quantile, self.joined);
+        let place = QueuePlace::new(quantile, self.joined);
         self.joined += 1;
         let index = self.insert(EntryState::Waiting(WaitingEntry {
             before,
@@ -221,7 +221,7 @@ impl WaitQueue {
         true
     }
 
-    fn lowest_bounded(&self) -> Option<(Place, u32)> {
+    fn lowest_bounded(&self) -> Option<(QueuePlace, u32)> {
         let mut all = self.by_priority.as_ref()?.lowest_first();
         all.find(|(_, index)| {
             let entry = self.waiting_entry(*index);

@@ -11,7 +11,7 @@ use super::{
 
 /// The slot that a handle has, or its place in the queue. Dropping it gives back either.
 #[derive(Default)]
-pub(super) enum Reservation {
+pub(super) enum SlotReservation {
     #[default]
     None,
     Waits(Waiter),
@@ -24,26 +24,26 @@ pub(super) struct ReservedSlot {
     permit: Option<SlotPermit>,
 }
 
-impl Reservation {
+impl SlotReservation {
     /// Returns ready once there is a slot.
     pub(super) fn poll(&mut self, shared: &Arc<BulkheadShared>, cx: &mut Context<'_>) -> Poll<()> {
         loop {
             let permit = match self {
-                Reservation::Reserved(_) => return Poll::Ready(()),
-                Reservation::None if shared.take_slot() => Some(shared.permit()),
-                Reservation::None => match Waiter::start(shared, WaiterKind::Handle) {
+                SlotReservation::Reserved(_) => return Poll::Ready(()),
+                SlotReservation::None if shared.take_slot() => Some(shared.permit()),
+                SlotReservation::None => match Waiter::start(shared, WaiterKind::Handle) {
                     Waiting::Granted(permit) => Some(permit),
                     Waiting::Waits(waiter) => {
-                        *self = Reservation::Waits(waiter);
+                        *self = SlotReservation::Waits(waiter);
                         None
                     }
                     // Handles are not rejected.
                     Waiting::Rejected(_) => None,
                 },
-                Reservation::Waits(waiter) => ready!(waiter.poll(cx)).ok(),
+                SlotReservation::Waits(waiter) => ready!(waiter.poll(cx)).ok(),
             };
             if let Some(permit) = permit {
-                *self = Reservation::Reserved(ReservedSlot {
+                *self = SlotReservation::Reserved(ReservedSlot {
                     shared: shared.clone(),
                     permit: Some(permit),
                 });
@@ -54,8 +54,8 @@ impl Reservation {
     /// Takes the slot for a call.
     pub(super) fn take(&mut self) -> Option<SlotPermit> {
         match self {
-            Reservation::Reserved(slot) => slot.permit.take(),
-            Reservation::None | Reservation::Waits(_) => None,
+            SlotReservation::Reserved(slot) => slot.permit.take(),
+            SlotReservation::None | SlotReservation::Waits(_) => None,
         }
     }
 }

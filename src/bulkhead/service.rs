@@ -10,7 +10,7 @@ use super::{
     Bulkhead, QueueFuture,
     deadline::{request_deadline, request_quantile},
     permit::SlotPermit,
-    reservation::Reservation,
+    reservation::SlotReservation,
     shared::{BulkheadShared, WaiterKind},
     waiter::{Waiter, Waiting},
     waiting_call::WaitingCall,
@@ -25,7 +25,7 @@ use crate::{
 pub struct BulkheadService<S, P, M = FailFast> {
     guarded: Guarded<S, Bulkhead, P, M>,
     /// The slot of a handle that is ready, or its place in the queue. Boxed: only back pressure has one.
-    reservation: Option<Box<Reservation>>,
+    reservation: Option<Box<SlotReservation>>,
 }
 
 impl<S, P, M> BulkheadService<S, P, M> {

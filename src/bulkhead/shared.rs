@@ -12,7 +12,7 @@ use tokio::time::Instant;
 use super::{
     BulkheadSettings, BulkheadStats, QueueOrder,
     adaptive_limit::{AdaptiveLimit, StartAlgorithm, report_adapted},
-    counts::Counts,
+    counts::BulkheadCounts,
     estimate::expected_wait,
     metrics::BulkheadMetrics,
     permit::SlotPermit,
@@ -37,7 +37,7 @@ use crate::{
 pub(super) struct BulkheadShared {
     hot: Padded<Hot>,
     until_head: AtomicBool,
-    pub(super) counts: Counts,
+    pub(super) counts: BulkheadCounts,
     pub(super) metrics: BulkheadMetrics,
     /// Wakes handles that wait for readiness.
     pub(super) signal: ReadySignal,
@@ -71,7 +71,7 @@ pub(super) enum WaiterKind {
 
 /// The result of an attempt to wait for a slot.
 #[derive(Debug)]
-pub(super) enum Joined {
+pub(super) enum SlotAttempt {
     /// A slot was free.
     Granted,
     Waits(Ticket, WaitEnd),
@@ -100,7 +100,7 @@ impl BulkheadShared {
                 recent_run: RecentRun::default(),
             }),
             until_head: AtomicBool::new(settings.until_head),
-            counts: Counts::new(),
+            counts: BulkheadCounts::new(),
             metrics: BulkheadMetrics::new(name),
             signal: ReadySignal::new(),
             adaptive: AdaptiveLimit::new(&settings, algorithm),
@@ -319,7 +319,7 @@ impl BulkheadShared {
     }
 
     /// Joins the queue, unless a slot is free after all or the call may not wait.
-    pub(super) fn join_queue(&self, kind: WaiterKind) -> Joined {
+    pub(super) fn join_queue(&self, kind: WaiterKind) -> SlotAttempt {
         let now = Instant::now();
         let mut locked = self.lock();
         // First, so that a slot that is given back from now on is reported to the queue.
@@ -340,21 +340,21 @@ impl BulkheadShared {
         kind: WaiterKind,
         now: Instant,
         wakes: &mut Wakes,
-    ) -> Joined {
+    ) -> SlotAttempt {
         let Locked { queue, settings } = locked;
         // Not past those that wait.
         if queue.is_empty() && self.slots().try_take_queued() {
-            return Joined::Granted;
+            return SlotAttempt::Granted;
         }
         let (end, quantile) = match kind {
             WaiterKind::Handle => (WaitEnd::NEVER, None),
             WaiterKind::Call { deadline, quantile } => {
                 let end = WaitEnd::new(settings, deadline, now);
                 if settings.queue_limit == 0 {
-                    return Joined::Rejected(RejectReason::Full);
+                    return SlotAttempt::Rejected(RejectReason::Full);
                 }
                 if end.is_hopeless(settings, queue.len(), self.hot.recent_run.get(), now) {
-                    return Joined::Rejected(end.reason);
+                    return SlotAttempt::Rejected(end.reason);
                 }
                 let is_full = queue.bounded_len() >= settings.queue_limit;
                 let mut displaces = || match settings.queue_order {
@@ -363,13 +363,13 @@ impl BulkheadShared {
                     QueueOrder::Priority => queue.displace_lowest(quantile, &mut wakes.wakers),
                 };
                 if is_full && !displaces() {
-                    return Joined::Rejected(RejectReason::QueueFull);
+                    return SlotAttempt::Rejected(RejectReason::QueueFull);
                 }
                 (end, quantile)
             }
         };
         let ticket = queue.push(end.until, kind != WaiterKind::Handle, quantile);
-        Joined::Waits(ticket, end)
+        SlotAttempt::Waits(ticket, end)
     }
 
     /// Returns what has become of a call that waits, or has this waker woken when that is known.

@@ -10,7 +10,7 @@ use super::{
     permit::SlotPermit,
     queue::{Settled, Ticket},
     reject_reason::RejectReason,
-    shared::{BulkheadShared, Joined, WaiterKind},
+    shared::{BulkheadShared, SlotAttempt, WaiterKind},
     wait_rules::WaitEnd,
 };
 use crate::{
@@ -43,9 +43,9 @@ impl Waiter {
     /// Takes a slot, or waits for one if it may.
     pub(super) fn start(shared: &Arc<BulkheadShared>, kind: WaiterKind) -> Waiting {
         match shared.join_queue(kind) {
-            Joined::Granted => Waiting::Granted(shared.permit()),
-            Joined::Rejected(reason) => Waiting::Rejected(shared.reject(reason)),
-            Joined::Waits(ticket, end) => Waiting::Waits(Waiter {
+            SlotAttempt::Granted => Waiting::Granted(shared.permit()),
+            SlotAttempt::Rejected(reason) => Waiting::Rejected(shared.reject(reason)),
+            SlotAttempt::Waits(ticket, end) => Waiting::Waits(Waiter {
                 queued: shared.metrics.enter_queue(shared.limit()),
                 shared: shared.clone(),
                 ticket: Some(ticket),

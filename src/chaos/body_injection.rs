@@ -13,7 +13,7 @@ use super::{
     delayed_call::DelayedCall,
     plan::BodyFault,
     shared::ChaosShared,
-    wait::{Wait, WaitEnd},
+    wait::{DelayEnd, Wait},
 };
 use crate::call::BoxError;
 
@@ -182,11 +182,11 @@ impl BodyInjection {
             *is_waiting = true;
         }
         let data = match ready!(wait.poll(cx)) {
-            WaitEnd::Elapsed => {
+            DelayEnd::Elapsed => {
                 *is_waiting = false;
                 rest.split_to(piece)
             }
-            WaitEnd::SwitchedOff => {
+            DelayEnd::SwitchedOff => {
                 let all = std::mem::take(rest);
                 *self = BodyInjection::Over;
                 all

@@ -8,7 +8,7 @@ use super::{
     delayed_call::DelayedCall,
     plan::{BodyFault, InPlace, Plan},
     shared::ChaosShared,
-    wait::{Wait, WaitEnd},
+    wait::{DelayEnd, Wait},
 };
 use crate::{
     call::{BoxError, catch_hook},
@@ -82,7 +82,7 @@ impl Injection {
     pub(super) fn poll_wait(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         if let Some(wait) = &mut self.wait {
             let end = ready!(wait.poll(cx));
-            debug_assert!(self.in_place != Some(InPlace::Hang) || end == WaitEnd::SwitchedOff);
+            debug_assert!(self.in_place != Some(InPlace::Hang) || end == DelayEnd::SwitchedOff);
             self.wait = None;
         }
         Poll::Ready(())

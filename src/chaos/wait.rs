@@ -22,7 +22,7 @@ pub(super) struct Wait {
 
 /// The reason for which a wait is over.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum WaitEnd {
+pub(super) enum DelayEnd {
     /// The time is over.
     Elapsed,
     /// The chaos is off.
@@ -52,7 +52,7 @@ impl Wait {
         (self.time, self.end) = (Some(time), None);
     }
 
-    pub(super) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<WaitEnd> {
+    pub(super) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<DelayEnd> {
         if let (None, Some(time)) = (self.end, self.time) {
             self.end = Instant::now().checked_add(time);
         }
@@ -61,7 +61,7 @@ impl Wait {
         loop {
             let chaos = self.chaos();
             if !chaos.is_on() {
-                return Poll::Ready(WaitEnd::SwitchedOff);
+                return Poll::Ready(DelayEnd::SwitchedOff);
             }
             let chaos_end = chaos.end();
             let Some(end) = min_some(self.end, chaos_end) else {
@@ -69,10 +69,10 @@ impl Wait {
             };
             ready!(poll_until(&mut self.sleep, end, cx));
             if self.end == Some(end) {
-                return Poll::Ready(WaitEnd::Elapsed);
+                return Poll::Ready(DelayEnd::Elapsed);
             }
             if self.chaos().end() == Some(end) {
-                return Poll::Ready(WaitEnd::SwitchedOff);
+                return Poll::Ready(DelayEnd::SwitchedOff);
             }
             // The chaos was given another time meanwhile.
         }

@@ -9,8 +9,8 @@ use crate::{
     errors::ErrorTracker,
     protocol::error_outcome,
     track::{
-        CallReport, CallSubject, CallTable, DEFAULT_SLOW, Entry, SlowThresholds, WatchedCall,
-        export_span,
+        CallReport, CallSubject, CallTable, DEFAULT_SLOW, InFlightEntry, SlowThresholds,
+        WatchedCall, export_span,
     },
     util::text::display_bounded,
 };
@@ -260,7 +260,7 @@ impl Operation {
 
     #[inline(never)]
     fn watch_in(&self, table: &CallTable, clock: &CallClock) -> WatchedCall {
-        let entry = Entry {
+        let entry = InFlightEntry {
             started_at: clock.now(),
             context: Context::current(),
             subject: CallSubject::Operation {

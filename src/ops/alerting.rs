@@ -3,7 +3,7 @@
 use tokio::time::Instant;
 
 use super::{
-    alerts::{Alert, NotDone, Silence, Sources, Told},
+    alerts::{Alert, NotDone, PendingChanges, RuleSubjects, Silence},
     core::Core,
     journal::{Event, EventKind, Severity},
     notify::Notification,
@@ -50,7 +50,7 @@ pub(super) fn evaluate_affected(core: &Core) {
     tell(core, told);
 }
 
-fn sources(core: &Core) -> Sources<'_> {
+fn sources(core: &Core) -> RuleSubjects<'_> {
     // Not the events, frames and rows that are dropped as time goes by.
     #[allow(unused_mut, reason = "without logs there is no more")]
     let mut dropped = vec![
@@ -70,14 +70,14 @@ fn sources(core: &Core) -> Sources<'_> {
             ("spans", traces.dropped_spans),
         ]);
     }
-    Sources {
+    RuleSubjects {
         recorder: &core.recorder,
         health: &core.health,
         dropped,
     }
 }
 
-fn tell(core: &Core, told: Told) {
+fn tell(core: &Core, told: PendingChanges) {
     for notification in told.keep(&core.journal, &core.store) {
         send(core, notification);
     }

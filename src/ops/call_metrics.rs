@@ -10,39 +10,39 @@ pub(super) const CALLS: &str = "tower_keep_calls_total";
 pub(super) const FAILED: [&str; 5] = ["failure", "overload", "timed_out", "rejected", "panicked"];
 
 /// A histogram of durations, and the labels that tell its routes apart.
-pub(super) struct CallSource {
+pub(super) struct CallHistogram {
     pub(super) metric: &'static str,
     pub(super) side: Side,
     pub(super) method: &'static str,
     pub(super) route: &'static str,
 }
 
-pub(super) const SOURCES: [CallSource; 5] = [
-    CallSource {
+pub(super) const SOURCES: [CallHistogram; 5] = [
+    CallHistogram {
         metric: "http_server_request_duration_seconds",
         side: Side::Server,
         method: "http_request_method",
         route: "http_route",
     },
-    CallSource {
+    CallHistogram {
         metric: "rpc_server_call_duration_seconds",
         side: Side::Server,
         method: "rpc_system_name",
         route: "rpc_method",
     },
-    CallSource {
+    CallHistogram {
         metric: "http_request_duration_seconds",
         side: Side::Server,
         method: "method",
         route: "route",
     },
-    CallSource {
+    CallHistogram {
         metric: "http_client_request_duration_seconds",
         side: Side::Client,
         method: "http_request_method",
         route: "server_address",
     },
-    CallSource {
+    CallHistogram {
         metric: "rpc_client_call_duration_seconds",
         side: Side::Client,
         method: "rpc_system_name",

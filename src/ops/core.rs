@@ -25,7 +25,7 @@ use super::{
     journal::{Event, EventKind, Journal, Severity},
     log_level::{self, TemporaryFilter},
     notify::Notifications,
-    push::{Channel, FirstParts, Hub, Update, UpdateKind},
+    push::{FirstParts, Hub, PushChannel, Update, UpdateKind},
     recorder::Recorder,
     series::{Query, QueryError, QueryResult},
     store::{Store, Trouble},
@@ -378,7 +378,7 @@ impl Core {
             (update.logs, last.tailed) = (Some(chunk), newest);
         }
         if kind == UpdateKind::Change && workflows > last.workflows {
-            update.changed.insert(Channel::Workflows);
+            update.changed.insert(PushChannel::Workflows);
             last.workflows = workflows;
         }
         last.sections = Some(sections);
@@ -415,7 +415,7 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::ops::{Ops, push::Next};
+    use crate::ops::{Ops, push::NextUpdate};
 
     #[tokio::test]
     async fn twenty_viewers_cost_one_serialization_per_tick() {
@@ -432,7 +432,7 @@ mod tests {
             assert_eq!(core.updates.load(Ordering::Relaxed), 1 + tick);
             let latest = core.present(at);
             for seat in &mut seats {
-                let Next::Update(update) = seat.next().await else {
+                let NextUpdate::Update(update) = seat.next().await else {
                     panic!("an update")
                 };
                 assert!(Arc::ptr_eq(&update, &latest));

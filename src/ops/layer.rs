@@ -9,7 +9,7 @@ use tracing_subscriber::{
 
 use super::{
     layer_filter::LayerFilter,
-    logs::LogLayer,
+    logs::LogStoreLayer,
     traces::{SpanFilter, SpanLayer},
 };
 
@@ -19,13 +19,13 @@ use super::{
 /// It decides by itself what it keeps, and filters nothing for other layers.
 #[derive(Clone, Debug)]
 pub(super) struct OpsLayer {
-    logs: LogLayer,
+    logs: LogStoreLayer,
     spans: SpanLayer,
     span_filter: SpanFilter,
 }
 
 impl OpsLayer {
-    pub(super) fn new(logs: LogLayer, (spans, span_filter): (SpanLayer, SpanFilter)) -> Self {
+    pub(super) fn new(logs: LogStoreLayer, (spans, span_filter): (SpanLayer, SpanFilter)) -> Self {
         OpsLayer {
             logs,
             spans,

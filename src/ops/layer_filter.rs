@@ -1,19 +1,19 @@
 use tracing::{Metadata, level_filters::LevelFilter, subscriber::Interest};
 use tracing_subscriber::layer::{Context, Filter};
 
-use super::{logs::LogLayer, traces::SpanFilter};
+use super::{logs::LogStoreLayer, traces::SpanFilter};
 
 /// The filter of the layer of an `Ops`: what its logs or its traces keep.
 ///
 /// The answer for a callsite is kept until the filter of the log changes, which has all of them asked again.
 #[derive(Clone, Debug)]
 pub(super) struct LayerFilter {
-    logs: LogLayer,
+    logs: LogStoreLayer,
     spans: SpanFilter,
 }
 
 impl LayerFilter {
-    pub(super) fn new(logs: LogLayer, spans: SpanFilter) -> Self {
+    pub(super) fn new(logs: LogStoreLayer, spans: SpanFilter) -> Self {
         LayerFilter { logs, spans }
     }
 

@@ -13,7 +13,7 @@ const WEIGHT: u32 = 256;
 
 /// The calls that came lately, by the level of their priority.
 #[derive(Debug)]
-pub(super) struct Arrivals {
+pub(super) struct LevelCounts {
     /// The weight of the calls of each level, and of all of them.
     levels: Box<[u32; ALL_LEVELS]>,
     total: u32,
@@ -21,9 +21,9 @@ pub(super) struct Arrivals {
     by_class: [u64; PriorityClass::ALL.len()],
 }
 
-impl Arrivals {
+impl LevelCounts {
     pub(super) fn new() -> Self {
-        Arrivals {
+        LevelCounts {
             levels: Box::new([0; ALL_LEVELS]),
             total: 0,
             by_class: [0; PriorityClass::ALL.len()],
@@ -82,7 +82,7 @@ mod tests {
 
     #[test]
     fn distribution_is_that_of_the_levels() {
-        let mut arrivals = Arrivals::new();
+        let mut arrivals = LevelCounts::new();
         assert!(arrivals.shares_below().is_none());
         arrivals.add(0, 1);
         arrivals.add(499, 3);
@@ -98,7 +98,7 @@ mod tests {
 
     #[test]
     fn older_calls_count_less_and_less() {
-        let mut arrivals = Arrivals::new();
+        let mut arrivals = LevelCounts::new();
         arrivals.add(10, 2_000);
         let mut shares = Vec::new();
         for _ in 0..4 {
@@ -116,7 +116,7 @@ mod tests {
         fn distribution_grows_from_none_to_all_whatever_comes(
             calls in vec((0..ALL_LEVELS, 1..5_000_u32), 1..50),
         ) {
-            let mut arrivals = Arrivals::new();
+            let mut arrivals = LevelCounts::new();
             let mut all = 0;
             for (level, calls) in calls {
                 arrivals.add(level, calls);

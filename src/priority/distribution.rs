@@ -1,6 +1,6 @@
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use super::arrivals::Arrivals;
+use super::arrivals::LevelCounts;
 use crate::context::{ALL_LEVELS, CallPriority, Priority};
 
 /// The cumulative distribution of recent priorities, to be read without a lock.
@@ -51,7 +51,7 @@ impl Distribution {
     }
 
     /// Replaces it by that of the arrivals, if there are some.
-    pub(super) fn replace(&self, arrivals: &Arrivals) {
+    pub(super) fn replace(&self, arrivals: &LevelCounts) {
         let Some(shares) = arrivals.shares_below() else {
             return;
         };
@@ -106,7 +106,7 @@ mod tests {
     use crate::{context::PriorityClass, priority::PrioritizerSettings, util::mix::stream};
 
     fn of(arrivals: &[(PriorityClass, u32)]) -> Distribution {
-        let mut all = Arrivals::new();
+        let mut all = LevelCounts::new();
         for (class, calls) in arrivals {
             all.add(Priority::new(*class).index(), *calls);
         }
@@ -169,7 +169,7 @@ mod tests {
     #[test]
     fn first_calls_are_compared_as_if_all_levels_were_equally_frequent() {
         let distribution = Distribution::new();
-        distribution.replace(&Arrivals::new());
+        distribution.replace(&LevelCounts::new());
         let draws = Draws::new(0);
         let quantile = |class: PriorityClass| {
             let priority = Priority::new(class).with_level(50);
@@ -186,7 +186,7 @@ mod tests {
             random: u64,
             lift_rate in 0.0..=1.0_f32,
         ) {
-            let mut arrivals = Arrivals::new();
+            let mut arrivals = LevelCounts::new();
             calls.into_iter().for_each(|(level, calls)| arrivals.add(level, calls));
             let distribution = Distribution::new();
             distribution.replace(&arrivals);

@@ -1,6 +1,6 @@
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
-use super::arrivals::Arrivals;
+use super::arrivals::LevelCounts;
 use crate::{
     context::{ALL_LEVELS, LEVELS, PriorityClass},
     util::{padded::Padded, shards::shard_count, thread_slot::thread_slot},
@@ -53,7 +53,7 @@ impl Lanes {
     }
 
     /// Adds what waits in all lanes to the distribution.
-    pub(super) fn take_all(&self, arrivals: &mut Arrivals) {
+    pub(super) fn take_all(&self, arrivals: &mut LevelCounts) {
         self.0.iter().for_each(|lane| lane.take(arrivals));
     }
 
@@ -99,7 +99,7 @@ impl Lane {
     }
 
     /// Adds what waits to the distribution. Each call is taken once, whoever counts meanwhile.
-    pub(super) fn take(&self, arrivals: &mut Arrivals) {
+    pub(super) fn take(&self, arrivals: &mut LevelCounts) {
         for (level, count) in self.levels.iter().enumerate() {
             if count.load(Ordering::Relaxed) > 0 {
                 arrivals.add(level, count.swap(0, Ordering::Relaxed));
@@ -124,7 +124,7 @@ mod tests {
     #[test]
     fn calls_of_a_lane_are_taken_once() {
         let lanes = Lanes::new();
-        let mut arrivals = Arrivals::new();
+        let mut arrivals = LevelCounts::new();
         for level in [0, 99, 100, 499] {
             lanes.current().count(level);
         }
@@ -138,7 +138,7 @@ mod tests {
     #[test]
     fn calls_are_neither_lost_nor_counted_twice_by_threads_that_take_them() {
         let lanes = Lanes::new();
-        let mut arrivals = Arrivals::new();
+        let mut arrivals = LevelCounts::new();
         std::thread::scope(|scope| {
             for _ in 0..4 {
                 scope.spawn(|| (0..10_000).for_each(|call| lanes.current().count(call % 500)));

@@ -3,7 +3,7 @@ use std::time::Duration;
 use crate::{
     call::ConfigError,
     context::PriorityClass,
-    throttle::{ThrottleAccounting, window::Config},
+    throttle::{ThrottleAccounting, window::WindowConfig},
     util::setting_changes::SettingChanges,
 };
 
@@ -120,8 +120,8 @@ impl PrioritizerSettings {
     }
 
     /// Returns the part that decides how many calls are shed: that of a throttle which counts all calls.
-    pub(super) fn config(&self) -> Config {
-        Config {
+    pub(super) fn config(&self) -> WindowConfig {
+        WindowConfig {
             accounting: ThrottleAccounting::All,
             factor: self.factor,
             window: self.window,

@@ -10,7 +10,7 @@ use tokio::time::Instant;
 
 use super::{
     ClassStats, PrioritizerSettings, PrioritizerStats,
-    arrivals::Arrivals,
+    arrivals::LevelCounts,
     counts::ClassCounts,
     distribution::{Distribution, Draws},
     lanes::{Lane, Lanes},
@@ -24,7 +24,7 @@ use crate::{
     registry::{self, GuardTransition},
     throttle::{
         throttled_call::CallResult,
-        window::{Change, Window},
+        window::{AcceptWindow, WindowChange},
     },
     util::mix::{mix, stream},
 };
@@ -52,10 +52,10 @@ pub(super) struct PrioritizerShared {
 }
 
 struct Locked {
-    window: Window,
+    window: AcceptWindow,
     /// The moment until which the results of calls are in the window; later ones are in the lanes.
     counted_until: Instant,
-    arrivals: Arrivals,
+    arrivals: LevelCounts,
     settings: PrioritizerSettings,
 }
 
@@ -76,9 +76,9 @@ impl PrioritizerShared {
             shadowed: ClassCounts::default(),
             pushed_back: ClassCounts::default(),
             locked: Mutex::new(Locked {
-                window: Window::new(settings.config(), now),
+                window: AcceptWindow::new(settings.config(), now),
                 counted_until: now,
-                arrivals: Arrivals::new(),
+                arrivals: LevelCounts::new(),
                 settings,
             }),
         }
@@ -146,7 +146,7 @@ impl PrioritizerShared {
     }
 
     /// Adds the calls that are in the lanes to the window, as if they had come evenly.
-    fn add_accepted(&self, locked: &mut Locked, now: Instant) -> Option<Change> {
+    fn add_accepted(&self, locked: &mut Locked, now: Instant) -> Option<WindowChange> {
         let since = locked.counted_until;
         locked.counted_until = since.max(now);
         let calls = self.lanes.take_accepted();
@@ -348,11 +348,11 @@ impl PrioritizerShared {
     }
 
     /// Tells subscribers and the log that calls are shed, or not any more.
-    fn report(&self, change: Option<Change>, shadow: bool) {
+    fn report(&self, change: Option<WindowChange>, shadow: bool) {
         let Some(change) = change else { return };
         let (from, to, reason) = match change {
-            Change::Began => ("admitting", "shedding", "overload"),
-            Change::Ended => ("shedding", "admitting", "recovered"),
+            WindowChange::Began => ("admitting", "shedding", "overload"),
+            WindowChange::Ended => ("shedding", "admitting", "recovered"),
         };
         registry::publish(|| GuardTransition {
             kind: "prioritizer",
@@ -368,10 +368,10 @@ impl PrioritizerShared {
         });
         let prioritizer = self.name().as_str();
         catch_hook(|| match change {
-            Change::Began => {
+            WindowChange::Began => {
                 tracing::warn!(target: "tower_keep::priority", prioritizer, shadow, "prioritizer sheds calls")
             }
-            Change::Ended => {
+            WindowChange::Ended => {
                 tracing::info!(target: "tower_keep::priority", prioritizer, shadow, "prioritizer sheds no calls any more")
             }
         });

@@ -1,6 +1,6 @@
 use std::time::Duration;
 
-use super::{ThrottleAccounting, window::Config};
+use super::{ThrottleAccounting, window::WindowConfig};
 use crate::{call::ConfigError, util::setting_changes::SettingChanges};
 
 /// The factor of the SRE book: for each call that the peer serves, a second one is sent to find out whether it can serve more.
@@ -106,8 +106,8 @@ impl ThrottleSettings {
     }
 
     /// Returns the part that decides.
-    pub(super) fn config(&self) -> Config {
-        Config {
+    pub(super) fn config(&self) -> WindowConfig {
+        WindowConfig {
             accounting: self.accounting,
             factor: self.factor,
             window: self.window,

@@ -7,7 +7,7 @@ use super::{
     metrics::ThrottleMetrics,
     ranks::Ranks,
     throttled_call::{CallResult, ThrottledCall},
-    window::{Change, Counts, Window},
+    window::{AcceptWindow, WindowChange, WindowCounts},
 };
 use crate::{
     call::{ConfigError, Evidence, Label, Rejection, catch_hook},
@@ -36,7 +36,7 @@ pub(super) struct ThrottleShared {
 }
 
 struct Locked {
-    window: Window,
+    window: AcceptWindow,
     ranks: Ranks,
     settings: ThrottleSettings,
 }
@@ -50,7 +50,7 @@ impl ThrottleShared {
             may_reject: AtomicBool::new(false),
             is_disabled: AtomicBool::new(false),
             locked: Mutex::new(Locked {
-                window: Window::new(settings.config(), Instant::now()),
+                window: AcceptWindow::new(settings.config(), Instant::now()),
                 ranks: Ranks::new(),
                 settings,
             }),
@@ -147,7 +147,7 @@ impl ThrottleShared {
     }
 
     /// Returns the counts of the window, and the probability of a rejection.
-    pub(super) fn counts(&self, now: Instant) -> (Counts, f64) {
+    pub(super) fn counts(&self, now: Instant) -> (WindowCounts, f64) {
         let mut locked = self.lock();
         let change = locked.window.advance(now);
         self.note_probability(&locked);
@@ -210,11 +210,11 @@ impl ThrottleShared {
     }
 
     /// Tells subscribers and the log that calls are rejected, or not any more.
-    fn report(&self, change: Option<Change>, shadow: bool) {
+    fn report(&self, change: Option<WindowChange>, shadow: bool) {
         let Some(change) = change else { return };
         let (from, to, reason) = match change {
-            Change::Began => ("admitting", "throttling", "failures"),
-            Change::Ended => ("throttling", "admitting", "recovered"),
+            WindowChange::Began => ("admitting", "throttling", "failures"),
+            WindowChange::Ended => ("throttling", "admitting", "recovered"),
         };
         registry::publish(|| GuardTransition {
             kind: "throttle",
@@ -230,10 +230,10 @@ impl ThrottleShared {
         });
         let throttle = self.name().as_str();
         catch_hook(|| match change {
-            Change::Began => {
+            WindowChange::Began => {
                 tracing::warn!(target: "tower_keep::throttle", throttle, shadow, "throttle rejects calls")
             }
-            Change::Ended => {
+            WindowChange::Ended => {
                 tracing::info!(target: "tower_keep::throttle", throttle, shadow, "throttle rejects no calls any more")
             }
         });

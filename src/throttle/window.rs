@@ -12,7 +12,7 @@ const SLICES: usize = 10;
 
 /// The checked settings that decide.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(crate) struct Config {
+pub(crate) struct WindowConfig {
     pub(crate) accounting: ThrottleAccounting,
     pub(crate) factor: f64,
     pub(crate) window: Duration,
@@ -22,18 +22,18 @@ pub(crate) struct Config {
 
 /// The counts of calls, in slices of the window.
 #[derive(Debug)]
-pub(crate) struct Window {
-    config: Config,
+pub(crate) struct AcceptWindow {
+    config: WindowConfig,
     start: Instant,
     /// The slice that counts now, as a number since the start.
     current: u64,
-    slices: [Counts; SLICES],
-    sum: Counts,
+    slices: [WindowCounts; SLICES],
+    sum: WindowCounts,
 }
 
 /// The calls of a time.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Counts {
+pub(crate) struct WindowCounts {
     /// The peer has served the call.
     pub(crate) accepted: u64,
     /// The peer or the connection to it was at fault.
@@ -44,7 +44,7 @@ pub(crate) struct Counts {
     pub(crate) shadowed: u64,
 }
 
-impl Counts {
+impl WindowCounts {
     /// Returns how many calls were rejected, or would have been.
     pub(crate) fn all_rejected(self) -> u64 {
         self.rejected + self.shadowed
@@ -53,21 +53,21 @@ impl Counts {
 
 /// A change of what a throttle does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Change {
+pub(crate) enum WindowChange {
     /// The first call was rejected.
     Began,
     /// A whole window has passed without a rejection.
     Ended,
 }
 
-impl Window {
-    pub(crate) fn new(config: Config, start: Instant) -> Self {
-        Window {
+impl AcceptWindow {
+    pub(crate) fn new(config: WindowConfig, start: Instant) -> Self {
+        AcceptWindow {
             config,
             start,
             current: 0,
-            slices: [Counts::default(); SLICES],
-            sum: Counts::default(),
+            slices: [WindowCounts::default(); SLICES],
+            sum: WindowCounts::default(),
         }
     }
 
@@ -78,12 +78,12 @@ impl Window {
         now: Instant,
         random: f64,
         is_shadow: bool,
-    ) -> (bool, Option<Change>) {
+    ) -> (bool, Option<WindowChange>) {
         let ended = self.advance(now);
         if random >= self.probability() {
             return (true, ended);
         }
-        let began = (self.sum.all_rejected() == 0).then_some(Change::Began);
+        let began = (self.sum.all_rejected() == 0).then_some(WindowChange::Began);
         match is_shadow {
             true => self.add(|counts| &mut counts.shadowed),
             false => self.add(|counts| &mut counts.rejected),
@@ -94,7 +94,7 @@ impl Window {
     }
 
     /// Counts that the peer serves an admitted call. Returns the slice in which it counts.
-    pub(crate) fn accept(&mut self, now: Instant) -> (u64, Option<Change>) {
+    pub(crate) fn accept(&mut self, now: Instant) -> (u64, Option<WindowChange>) {
         let ended = self.advance(now);
         self.add(|counts| &mut counts.accepted);
         (self.current, ended)
@@ -106,7 +106,7 @@ impl Window {
         calls: u64,
         since: Instant,
         now: Instant,
-    ) -> Option<Change> {
+    ) -> Option<WindowChange> {
         if calls == 0 {
             return None;
         }
@@ -126,7 +126,7 @@ impl Window {
     }
 
     /// Counts that an admitted call has failed which has counted as accepted, in a slice that is not known.
-    pub(crate) fn fail_late(&mut self, now: Instant) -> Option<Change> {
+    pub(crate) fn fail_late(&mut self, now: Instant) -> Option<WindowChange> {
         let ended = self.advance(now);
         let oldest = self.current.saturating_sub(SLICES as u64 - 1);
         let mut newest_first = (oldest..=self.current).rev();
@@ -135,7 +135,7 @@ impl Window {
     }
 
     /// Counts that an admitted call has failed, which may count as accepted in a slice until now.
-    pub(crate) fn fail(&mut self, now: Instant, accepted_in: Option<u64>) -> Option<Change> {
+    pub(crate) fn fail(&mut self, now: Instant, accepted_in: Option<u64>) -> Option<WindowChange> {
         let ended = self.advance(now);
         if let Some(slice) = accepted_in {
             self.take_back(slice);
@@ -155,7 +155,7 @@ impl Window {
     }
 
     /// Forgets what is older than the window. Returns whether the last rejection was among it.
-    pub(crate) fn advance(&mut self, now: Instant) -> Option<Change> {
+    pub(crate) fn advance(&mut self, now: Instant) -> Option<WindowChange> {
         let slice = self.slice_at(now);
         // A clock read by another thread may be a bit behind.
         let steps = slice.saturating_sub(self.current);
@@ -171,7 +171,7 @@ impl Window {
             self.sum.shadowed -= old.shadowed;
         }
         self.current = slice;
-        (was_rejecting && self.sum.all_rejected() == 0).then_some(Change::Ended)
+        (was_rejecting && self.sum.all_rejected() == 0).then_some(WindowChange::Ended)
     }
 
     /// Returns the slice of a moment, as a number since the start.
@@ -182,7 +182,7 @@ impl Window {
 
     /// Returns the probability with which a call is rejected: that of the SRE book.
     pub(crate) fn probability(&self) -> f64 {
-        let Counts {
+        let WindowCounts {
             accepted,
             failed,
             rejected,
@@ -201,11 +201,15 @@ impl Window {
     }
 
     /// Changes the settings. The counts stay; with another window, all of them count as those of now.
-    pub(crate) fn set_config(&mut self, config: Config, now: Instant) -> Option<Change> {
+    pub(crate) fn set_config(
+        &mut self,
+        config: WindowConfig,
+        now: Instant,
+    ) -> Option<WindowChange> {
         let ended = self.advance(now);
         if config.window != self.config.window {
             let sum = self.sum;
-            *self = Window::new(config, now);
+            *self = AcceptWindow::new(config, now);
             (self.sum, self.slices[0]) = (sum, sum);
         }
         self.config = config;
@@ -213,13 +217,13 @@ impl Window {
     }
 
     /// Forgets all calls.
-    pub(crate) fn reset(&mut self, now: Instant) -> Option<Change> {
+    pub(crate) fn reset(&mut self, now: Instant) -> Option<WindowChange> {
         let was_rejecting = self.sum.all_rejected() > 0;
-        *self = Window::new(self.config, now);
-        was_rejecting.then_some(Change::Ended)
+        *self = AcceptWindow::new(self.config, now);
+        was_rejecting.then_some(WindowChange::Ended)
     }
 
-    pub(crate) fn counts(&self) -> Counts {
+    pub(crate) fn counts(&self) -> WindowCounts {
         self.sum
     }
 
@@ -228,7 +232,7 @@ impl Window {
         self.config.window / SLICES as u32
     }
 
-    fn add(&mut self, count: fn(&mut Counts) -> &mut u64) {
+    fn add(&mut self, count: fn(&mut WindowCounts) -> &mut u64) {
         *count(&mut self.slices[place(self.current)]) += 1;
         *count(&mut self.sum) += 1;
     }

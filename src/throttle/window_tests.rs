@@ -5,13 +5,13 @@ use tokio::time::Instant;
 
 use super::{
     ThrottleAccounting, ThrottleSettings,
-    window::{Change, Config, Counts, Window},
+    window::{AcceptWindow, WindowChange, WindowConfig, WindowCounts},
 };
 
 const SECOND: Duration = Duration::from_secs(1);
 
-fn default_window(start: Instant) -> Window {
-    Window::new(ThrottleSettings::default().config(), start)
+fn default_window(start: Instant) -> AcceptWindow {
+    AcceptWindow::new(ThrottleSettings::default().config(), start)
 }
 
 #[test]
@@ -39,11 +39,11 @@ fn rejections_are_calls_unless_only_admitted_ones_count() {
         (ThrottleAccounting::All, 30.0 / 71.0),
         (ThrottleAccounting::Admitted, 10.0 / 51.0),
     ] {
-        let config = Config {
+        let config = WindowConfig {
             accounting,
             ..ThrottleSettings::default().config()
         };
-        let mut window = Window::new(config, start);
+        let mut window = AcceptWindow::new(config, start);
         (0..30).for_each(|_| _ = window.fail(start, None));
         (0..20).for_each(|_| assert!(!window.admit(start, 0.0, false).0));
         (0..20).for_each(|_| _ = window.accept(start));
@@ -61,12 +61,12 @@ fn first_rejection_begins_and_a_window_without_one_ends() {
     assert_eq!(window.admit(start, 0.95, false), (true, None));
     assert_eq!(
         window.admit(start, 0.5, false),
-        (false, Some(Change::Began))
+        (false, Some(WindowChange::Began))
     );
     assert_eq!(window.admit(start, 0.5, false), (false, None));
     assert_eq!(window.accept(start + 29 * SECOND).1, None);
     let (_, ended) = window.accept(start + 30 * SECOND);
-    assert_eq!(ended, Some(Change::Ended));
+    assert_eq!(ended, Some(WindowChange::Ended));
     assert_eq!(window.counts().accepted, 2);
     assert_eq!(window.reset(start + 30 * SECOND), None);
 }
@@ -77,9 +77,9 @@ fn failure_of_a_body_counts_in_place_of_the_success_of_its_head() {
     let mut window = default_window(start);
     let (slice, _) = window.accept(start);
     window.fail(start + SECOND, Some(slice));
-    let failed = Counts {
+    let failed = WindowCounts {
         failed: 1,
-        ..Counts::default()
+        ..WindowCounts::default()
     };
     assert_eq!(window.counts(), failed);
     let (slice, _) = window.accept(start + SECOND);
@@ -98,7 +98,7 @@ fn counts_stay_with_other_settings() {
     (0..20).for_each(|_| {
         window.fail(start, None);
     });
-    let shorter = Config {
+    let shorter = WindowConfig {
         window: SECOND,
         max_rejection_rate: 0.5,
         ..ThrottleSettings::default().config()
@@ -106,7 +106,7 @@ fn counts_stay_with_other_settings() {
     window.set_config(shorter, start + 5 * SECOND);
     assert_eq!((window.counts().failed, window.probability()), (20, 0.5));
     window.advance(start + 6 * SECOND);
-    assert_eq!(window.counts(), Counts::default());
+    assert_eq!(window.counts(), WindowCounts::default());
 }
 
 #[test]
@@ -114,7 +114,10 @@ fn call_that_shadow_mode_admits_counts_by_its_result_only() {
     let start = Instant::now();
     let mut window = default_window(start);
     (0..20).for_each(|_| _ = window.fail(start, None));
-    assert_eq!(window.admit(start, 0.5, true), (false, Some(Change::Began)));
+    assert_eq!(
+        window.admit(start, 0.5, true),
+        (false, Some(WindowChange::Began))
+    );
     assert_eq!(window.admit(start, 0.5, true), (false, None));
     assert_eq!(
         (window.counts().all_rejected(), window.counts().shadowed),
@@ -122,7 +125,10 @@ fn call_that_shadow_mode_admits_counts_by_its_result_only() {
     );
     (0..10).for_each(|_| _ = window.accept(start));
     assert_eq!(window.probability(), 10.0 / 31.0);
-    assert_eq!(window.advance(start + 30 * SECOND), Some(Change::Ended));
+    assert_eq!(
+        window.advance(start + 30 * SECOND),
+        Some(WindowChange::Ended)
+    );
 }
 
 #[test]
@@ -189,7 +195,7 @@ proptest! {
             window.advance(now);
             let slice = |at: Instant| ((at - start).as_millis() / 3_000) as u64;
             let counted = |wanted: u8| all.iter().filter(|(at, kind)| *kind == wanted && slice(*at) + 10 > slice(now)).count() as u64;
-            prop_assert_eq!(window.counts(), Counts { accepted: counted(0), failed: counted(1), rejected: counted(2), shadowed: 0 });
+            prop_assert_eq!(window.counts(), WindowCounts { accepted: counted(0), failed: counted(1), rejected: counted(2), shadowed: 0 });
             let probability = window.probability();
             prop_assert!((0.0..=0.9).contains(&probability));
         }

@@ -5,7 +5,7 @@ use std::{
     time::Duration,
 };
 
-use super::{limit_metrics::LimitMetrics, run::TimeLimitFuture};
+use super::{limit_metrics::TimeLimitMetrics, run::TimeLimitFuture};
 use crate::{
     call::{Elapsed, Label, Rejection, RejectionKind, TimeoutKind, catch_hook},
     registry,
@@ -56,7 +56,7 @@ pub(super) struct LimitShared {
     pub(super) nanos: AtomicU64,
     pub(super) timeouts: [AtomicU64; TimeoutKind::ALL.len()],
     pub(super) rejections: AtomicU64,
-    metrics: PerRecorder<LimitMetrics>,
+    metrics: PerRecorder<TimeLimitMetrics>,
     listing: Once,
 }
 
@@ -265,8 +265,11 @@ impl LimitShared {
         }
     }
 
-    fn with_metrics(&self, count: impl FnOnce(&LimitMetrics)) {
-        catch_hook(|| self.metrics.with(|| LimitMetrics::new(&self.name), count));
+    fn with_metrics(&self, count: impl FnOnce(&TimeLimitMetrics)) {
+        catch_hook(|| {
+            self.metrics
+                .with(|| TimeLimitMetrics::new(&self.name), count)
+        });
     }
 }
 

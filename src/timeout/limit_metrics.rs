@@ -3,12 +3,12 @@ use metrics::{Counter, Unit};
 use crate::call::{Label, TimeoutKind};
 
 /// The counters of a time limit.
-pub(super) struct LimitMetrics {
+pub(super) struct TimeLimitMetrics {
     pub(super) timeouts: [Counter; TimeoutKind::ALL.len()],
     pub(super) rejections: Counter,
 }
 
-impl LimitMetrics {
+impl TimeLimitMetrics {
     pub(super) fn new(name: &Label) -> Self {
         metrics::describe_counter!(
             "tower_keep_timeouts_total",
@@ -21,7 +21,7 @@ impl LimitMetrics {
             "Work that was rejected, since its deadline had passed."
         );
         let name = || name.to_string();
-        LimitMetrics {
+        TimeLimitMetrics {
             // In the order of the kinds, since they are the indices.
             timeouts: TimeoutKind::ALL.map(|kind| {
                 let bound = kind.as_str();

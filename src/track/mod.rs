@@ -220,7 +220,7 @@ mod tracker_id;
 pub use access_log::ACCESS_TARGET;
 pub use builder::TrackBuilder;
 pub use in_flight::{CallKind, CallSnapshot, CallTable};
-pub(crate) use in_flight::{CallSubject, DEFAULT_SLOW, Entry, WatchedCall};
+pub(crate) use in_flight::{CallSubject, DEFAULT_SLOW, InFlightEntry, WatchedCall};
 pub use metrics::{DURATION_BUCKETS, SIZE_BUCKETS, STREAM_DURATION_BUCKETS};
 pub use naming::MetricNaming;
 #[doc(hidden)]

@@ -11,7 +11,7 @@ use super::{
     TrackBuilder, TrackPermit, TrackSettings,
     access_log::LogFields,
     config::{TrackConfig, component},
-    in_flight::{CallSource, CallSubject, CallTable, DEFAULT_SLOW, Entry, WatchedCall},
+    in_flight::{CallSource, CallSubject, CallTable, DEFAULT_SLOW, InFlightEntry, WatchedCall},
     labels::{CallLabels, ErrorLabel},
     long_lived::LongLived,
     report::CallReport,
@@ -281,7 +281,7 @@ impl Track {
     ) -> WatchedCall {
         let shared = &self.shared;
         let add = || table.add_source(Arc::downgrade(shared) as Weak<dyn CallSource>);
-        let entry = Entry {
+        let entry = InFlightEntry {
             started_at: clock.now(),
             context: Context::current(),
             subject: CallSubject::Tracked {

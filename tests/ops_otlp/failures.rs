@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use tower_keep::ops::otlp::{Otlp, Protocol, Signal};
+use tower_keep::ops::otlp::{Otlp, OtlpProtocol, Signal};
 
 use super::{
     LIMIT, builder,
@@ -12,9 +12,9 @@ use super::{
     on_each_runtime, only, subscribe, without_runtime,
 };
 
-const PROTOCOLS: [Protocol; 2] = [Protocol::HttpProtobuf, Protocol::Grpc];
+const PROTOCOLS: [OtlpProtocol; 2] = [OtlpProtocol::HttpProtobuf, OtlpProtocol::Grpc];
 
-fn exporter_with_span(endpoint: String, protocol: Protocol) -> Otlp {
+fn exporter_with_span(endpoint: String, protocol: OtlpProtocol) -> Otlp {
     let otlp = exporter_of(Signal::Traces, endpoint, protocol);
     let _scope = subscribe(&otlp);
     end_span();
@@ -62,8 +62,8 @@ fn flush_ends_at_its_limit_and_what_waits_is_sent_later() {
     on_each_runtime(async || {
         let busy = |code| [Reaction::Status(code, Some(1))];
         for (protocol, mut collector) in [
-            (Protocol::HttpProtobuf, Collector::http(&busy(503))),
-            (Protocol::Grpc, Collector::grpc(&busy(14))),
+            (OtlpProtocol::HttpProtobuf, Collector::http(&busy(503))),
+            (OtlpProtocol::Grpc, Collector::grpc(&busy(14))),
         ] {
             let otlp = exporter_with_span(collector.endpoint(), protocol);
             let error = otlp.flush(Duration::from_millis(20)).await;
@@ -90,7 +90,7 @@ async fn attempt_is_made_again_after_a_failure_that_may_pass() {
         Reaction::Cut,
     ] {
         let mut collector = Collector::http(std::slice::from_ref(&reaction));
-        let otlp = exporter_with_span(collector.endpoint(), Protocol::HttpProtobuf);
+        let otlp = exporter_with_span(collector.endpoint(), OtlpProtocol::HttpProtobuf);
         otlp.flush(LIMIT)
             .await
             .expect("the second attempt succeeds");
@@ -104,7 +104,7 @@ async fn attempt_is_made_again_after_a_failure_that_may_pass() {
         Reaction::Status(8, Some(1)),
     ] {
         let mut collector = Collector::grpc(std::slice::from_ref(&reaction));
-        let otlp = exporter_with_span(collector.endpoint(), Protocol::Grpc);
+        let otlp = exporter_with_span(collector.endpoint(), OtlpProtocol::Grpc);
         otlp.flush(LIMIT)
             .await
             .expect("the second attempt succeeds");
@@ -118,19 +118,19 @@ async fn attempt_is_not_made_again_after_a_refusal() {
     let refusals = [
         (
             Collector::http(&[Reaction::Status(400, None)]),
-            Protocol::HttpProtobuf,
+            OtlpProtocol::HttpProtobuf,
         ),
         (
             Collector::http(&[Reaction::Status(401, None)]),
-            Protocol::HttpProtobuf,
+            OtlpProtocol::HttpProtobuf,
         ),
         (
             Collector::grpc(&[Reaction::Status(3, None)]),
-            Protocol::Grpc,
+            OtlpProtocol::Grpc,
         ),
         (
             Collector::grpc(&[Reaction::Status(8, None)]),
-            Protocol::Grpc,
+            OtlpProtocol::Grpc,
         ),
     ];
     for (mut collector, protocol) in refusals {

@@ -12,7 +12,7 @@ mod settings;
 
 use std::{future::Future, time::Duration};
 
-use tower_keep::ops::otlp::{Otlp, OtlpBuilder, Protocol, Signal};
+use tower_keep::ops::otlp::{Otlp, OtlpBuilder, OtlpProtocol, Signal};
 use tracing::subscriber::DefaultGuard;
 use tracing_subscriber::layer::SubscriberExt;
 
@@ -42,7 +42,7 @@ fn builder() -> OtlpBuilder {
 }
 
 /// Returns an exporter of one signal, which the collector gets when it is flushed, or sooner.
-fn exporter_of(signal: Signal, endpoint: String, protocol: Protocol) -> Otlp {
+fn exporter_of(signal: Signal, endpoint: String, protocol: OtlpProtocol) -> Otlp {
     let builder = builder().endpoint(endpoint).protocol(protocol);
     only(signal, builder)
         .build()
@@ -66,10 +66,10 @@ fn end_span() {
 }
 
 /// Returns a collector for each protocol.
-fn collectors(script: &[Reaction]) -> [(Protocol, Collector); 2] {
+fn collectors(script: &[Reaction]) -> [(OtlpProtocol, Collector); 2] {
     [
-        (Protocol::HttpProtobuf, Collector::http(script)),
-        (Protocol::Grpc, Collector::grpc(script)),
+        (OtlpProtocol::HttpProtobuf, Collector::http(script)),
+        (OtlpProtocol::Grpc, Collector::grpc(script)),
     ]
 }
 

@@ -2,7 +2,7 @@
 
 use tower_keep::{
     ConfigError,
-    ops::otlp::{Otlp, Protocol, Signal},
+    ops::otlp::{Otlp, OtlpProtocol, Signal},
 };
 
 use super::{LIMIT, builder, collector::Collector, end_span, only, subscribe};
@@ -100,7 +100,7 @@ async fn settings_of_the_code_count_more_than_variables() {
     let builder = builder()
         .variables(variables)
         .endpoint(collector.endpoint())
-        .protocol(Protocol::Grpc)
+        .protocol(OtlpProtocol::Grpc)
         .header("tenant", "us");
     let otlp = only(Signal::Traces, builder)
         .build()
@@ -180,7 +180,7 @@ async fn collector_behind_tls_gets_everything_if_its_certificate_is_trusted() {
         "/tests/ops_otlp/tls/certificate.pem"
     );
     const KEY: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/ops_otlp/tls/key.pem");
-    for protocol in [Protocol::HttpProtobuf, Protocol::Grpc] {
+    for protocol in [OtlpProtocol::HttpProtobuf, OtlpProtocol::Grpc] {
         let mut collector = Collector::https(&[]);
         let endpoint = format!("https://localhost:{}", collector.address.port());
         let trusting = |name: &str| match name {

@@ -31,11 +31,11 @@ pub(in crate::ops) struct Alert {
     pub(in crate::ops) annotations: Labels,
     /// The time from which on the condition held.
     pub(in crate::ops) started_at: SystemTime,
-    pub(in crate::ops) phase: Phase,
+    pub(in crate::ops) phase: AlertPhase,
     /// The number of times it came back, or nearly resolved, since it was quiet for an hour.
     pub(in crate::ops) flaps: u32,
     /// The last notification that it fires which receivers have not seen end.
-    pub(super) told: Option<Told>,
+    pub(super) told: Option<FiringNotice>,
     /// The time of the last notification that it fires.
     pub(super) last_told: Option<SystemTime>,
     /// The time since which nothing is known.
@@ -46,12 +46,12 @@ pub(in crate::ops) struct Alert {
     pub(super) was_down: bool,
     /// The time at which it was stored last.
     pub(super) saved_at: SystemTime,
-    pub(in crate::ops) timeline: VecDeque<Entry>,
+    pub(in crate::ops) timeline: VecDeque<TimelineEntry>,
 }
 
 /// The state of an alert.
 #[derive(Clone, Debug, PartialEq)]
-pub(in crate::ops) enum Phase {
+pub(in crate::ops) enum AlertPhase {
     /// The condition holds, but not for long enough.
     Pending {
         /// Later than it began where there were gaps.
@@ -81,7 +81,7 @@ pub(in crate::ops) struct Acknowledgement {
 
 /// A notification that an alert fires.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(super) struct Told {
+pub(super) struct FiringNotice {
     pub(super) at: SystemTime,
     pub(super) severity: Severity,
     pub(super) is_acknowledged: bool,
@@ -89,7 +89,7 @@ pub(super) struct Told {
 
 /// An entry of the timeline of an alert.
 #[derive(Clone, Debug, PartialEq)]
-pub(in crate::ops) struct Entry {
+pub(in crate::ops) struct TimelineEntry {
     pub(in crate::ops) at: SystemTime,
     /// A word such as `active`, `acknowledged`, `notified`.
     pub(in crate::ops) what: &'static str,
@@ -108,14 +108,14 @@ pub(super) enum Reading {
 
 /// The times of a rule that decide what becomes of its alerts.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Times {
+pub(super) struct RuleTimes {
     pub(super) for_: Duration,
     pub(super) keep_firing_for: Duration,
 }
 
 /// A change of an alert, if there is one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Step {
+pub(super) enum AlertStep {
     /// The alert is as before for others.
     Same,
     Pending,
@@ -133,11 +133,11 @@ impl Alert {
     /// Moves times that are still to come to now: the clock was set back since. An alert must not wait until it is there again.
     pub(super) fn bound_times(&mut self, now: SystemTime) {
         let times = match &mut self.phase {
-            Phase::Pending { since } => [Some(since), None],
-            Phase::Active {
+            AlertPhase::Pending { since } => [Some(since), None],
+            AlertPhase::Active {
                 since, clear_since, ..
             } => [Some(since), clear_since.as_mut()],
-            Phase::Resolved { at, .. } => [Some(at), None],
+            AlertPhase::Resolved { at, .. } => [Some(at), None],
         };
         let own = [&mut self.started_at, &mut self.seen_at, &mut self.saved_at];
         let told = self.told.as_mut().map(|told| &mut told.at);
@@ -154,17 +154,17 @@ impl Alert {
 
     pub(in crate::ops) fn acknowledged(&self) -> Option<&Acknowledgement> {
         match &self.phase {
-            Phase::Active { acknowledged, .. } => acknowledged.as_ref(),
+            AlertPhase::Active { acknowledged, .. } => acknowledged.as_ref(),
             _ => None,
         }
     }
 
     pub(in crate::ops) fn is_active(&self) -> bool {
-        matches!(self.phase, Phase::Active { .. })
+        matches!(self.phase, AlertPhase::Active { .. })
     }
 
     pub(in crate::ops) fn is_resolved(&self) -> bool {
-        matches!(self.phase, Phase::Resolved { .. })
+        matches!(self.phase, AlertPhase::Resolved { .. })
     }
 
     /// Returns when it was told last that it fires.
@@ -176,13 +176,13 @@ impl Alert {
     /// Returns the state in one word.
     pub(in crate::ops) fn state(&self) -> &'static str {
         match &self.phase {
-            Phase::Pending { .. } => "pending",
-            Phase::Active {
+            AlertPhase::Pending { .. } => "pending",
+            AlertPhase::Active {
                 acknowledged: Some(_),
                 ..
             } => "acknowledged",
-            Phase::Active { .. } => "active",
-            Phase::Resolved { .. } => "resolved",
+            AlertPhase::Active { .. } => "active",
+            AlertPhase::Resolved { .. } => "resolved",
         }
     }
 
@@ -199,11 +199,17 @@ impl Alert {
             self.timeline.remove(MAX_TIMELINE / 2);
         }
         let (text, by) = (text.into(), by.map(str::to_owned));
-        self.timeline.push_back(Entry { at, what, text, by });
+        self.timeline
+            .push_back(TimelineEntry { at, what, text, by });
     }
 
     /// Takes in an evaluation.
-    pub(super) fn step(&mut self, now: SystemTime, reading: Reading, times: Times) -> Step {
+    pub(super) fn step(
+        &mut self,
+        now: SystemTime,
+        reading: Reading,
+        times: RuleTimes,
+    ) -> AlertStep {
         let gap = now.duration_since(self.seen_at).unwrap_or_default();
         self.seen_at = now;
         let reading = self.bridged(now, reading);
@@ -215,10 +221,10 @@ impl Alert {
             Reading::False(_) => self.on_false(now, times),
             Reading::Keep => {
                 // Time of which nothing is known does not count.
-                if let Phase::Pending { since } = &mut self.phase {
+                if let AlertPhase::Pending { since } = &mut self.phase {
                     *since = (*since + gap).min(now);
                 }
-                Step::Same
+                AlertStep::Same
             }
         }
     }
@@ -237,18 +243,18 @@ impl Alert {
         }
     }
 
-    fn on_true(&mut self, now: SystemTime, severity: Severity, times: Times) -> Step {
+    fn on_true(&mut self, now: SystemTime, severity: Severity, times: RuleTimes) -> AlertStep {
         self.was_down = false;
         match &mut self.phase {
-            Phase::Pending { since } => {
+            AlertPhase::Pending { since } => {
                 let since = *since;
                 self.severity = severity;
                 match now.duration_since(since).unwrap_or_default() >= times.for_ {
                     true => self.activate(now),
-                    false => Step::Same,
+                    false => AlertStep::Same,
                 }
             }
-            Phase::Active {
+            AlertPhase::Active {
                 clear_since,
                 acknowledged,
                 ..
@@ -273,11 +279,11 @@ impl Alert {
                     );
                 }
                 match rose {
-                    true => Step::Rose,
-                    false => Step::Same,
+                    true => AlertStep::Rose,
+                    false => AlertStep::Same,
                 }
             }
-            Phase::Resolved { at, .. } => {
+            AlertPhase::Resolved { at, .. } => {
                 let quiet = now.duration_since(*at).unwrap_or_default();
                 self.flaps = match quiet < FLAPS_WITHIN {
                     true => self.flaps.saturating_add(1),
@@ -289,42 +295,49 @@ impl Alert {
     }
 
     /// Begins an occurrence.
-    pub(super) fn begin(&mut self, now: SystemTime, severity: Severity, times: Times) -> Step {
+    pub(super) fn begin(
+        &mut self,
+        now: SystemTime,
+        severity: Severity,
+        times: RuleTimes,
+    ) -> AlertStep {
         self.timeline.clear();
         self.severity = severity;
         self.started_at = now;
         self.no_data_since = None;
-        self.phase = Phase::Pending { since: now };
+        self.phase = AlertPhase::Pending { since: now };
         self.note(now, "pending", "the condition holds", None);
         match times.for_.is_zero() {
             true => self.activate(now),
-            false => Step::Pending,
+            false => AlertStep::Pending,
         }
     }
 
-    fn activate(&mut self, now: SystemTime) -> Step {
-        self.phase = Phase::Active {
+    fn activate(&mut self, now: SystemTime) -> AlertStep {
+        self.phase = AlertPhase::Active {
             since: now,
             clear_since: None,
             acknowledged: None,
         };
-        Step::Active
+        AlertStep::Active
     }
 
-    fn on_false(&mut self, now: SystemTime, times: Times) -> Step {
+    fn on_false(&mut self, now: SystemTime, times: RuleTimes) -> AlertStep {
         match &mut self.phase {
-            Phase::Pending { .. } if self.told.is_none() && self.last_told.is_none() => Step::Gone,
-            Phase::Pending { .. } => {
+            AlertPhase::Pending { .. } if self.told.is_none() && self.last_told.is_none() => {
+                AlertStep::Gone
+            }
+            AlertPhase::Pending { .. } => {
                 // It was told before: the cooldown goes on.
                 let reason = "the condition held for too short a time".to_owned();
-                self.phase = Phase::Resolved { at: now, reason };
-                Step::Lapsed
+                self.phase = AlertPhase::Resolved { at: now, reason };
+                AlertStep::Lapsed
             }
-            Phase::Active { clear_since, .. } => {
+            AlertPhase::Active { clear_since, .. } => {
                 let since = *clear_since.get_or_insert(now);
                 let clear = now.duration_since(since).unwrap_or_default();
                 if clear < times.keep_firing_for {
-                    return Step::Same;
+                    return AlertStep::Same;
                 }
                 let reason = match (self.no_data_since, self.was_down) {
                     (Some(_), _) => "there has been no data for an hour",
@@ -332,15 +345,15 @@ impl Alert {
                     (None, false) => "the condition no longer holds",
                 };
                 self.resolve(now, reason);
-                Step::Resolved
+                AlertStep::Resolved
             }
-            Phase::Resolved { .. } => Step::Same,
+            AlertPhase::Resolved { .. } => AlertStep::Same,
         }
     }
 
     /// Ends an occurrence.
     pub(super) fn resolve(&mut self, now: SystemTime, reason: impl Into<String>) {
         let reason = reason.into();
-        self.phase = Phase::Resolved { at: now, reason };
+        self.phase = AlertPhase::Resolved { at: now, reason };
     }
 }

@@ -1,7 +1,7 @@
 use std::time::SystemTime;
 
 use super::{
-    alert::{Alert, Phase},
+    alert::{Alert, AlertPhase},
     stored,
 };
 use crate::ops::{
@@ -59,7 +59,7 @@ impl Changes {
     /// Takes in that an alert was resolved, by itself or by somebody.
     pub(super) fn resolved(&mut self, alert: &mut Alert, now: SystemTime, by: Option<&str>) {
         let reason = match &alert.phase {
-            Phase::Resolved { reason, .. } => reason.clone(),
+            AlertPhase::Resolved { reason, .. } => reason.clone(),
             _ => String::new(),
         };
         alert.note(now, "resolved", reason.clone(), by);

@@ -5,14 +5,14 @@ use std::{
 
 use super::{
     AlertSettings, NotDone,
-    alert::{Acknowledgement, Alert, Phase},
+    alert::{Acknowledgement, Alert, AlertPhase},
     changes::Changes,
     checked_rule::CheckedRule,
-    expression::Source,
-    history::History,
-    restart::{Stored, end_orphans, resume},
-    rule_state::{Context, RuleState},
-    sample::Samples,
+    expression::ValueSource,
+    history::ResolvedAlerts,
+    restart::{StoredAlerts, end_orphans, resume},
+    rule_state::{EvaluationContext, RuleState},
+    sample::RuleSamples,
     silence::Silence,
     silences::Silences,
     stored,
@@ -36,7 +36,7 @@ pub(in crate::ops) struct Engine {
     uptime: Uptime,
     pub(super) rules: Vec<RuleState>,
     silences: Silences,
-    history: History,
+    history: ResolvedAlerts,
     next_seq: u64,
     /// The number of alerts that were not begun, since their rule had too many.
     dropped: u64,
@@ -64,7 +64,7 @@ impl Engine {
             uptime: Uptime::new(now),
             rules: rules.collect(),
             silences: Silences::default(),
-            history: History::new(settings.max_history),
+            history: ResolvedAlerts::new(settings.max_history),
             next_seq: 1,
             dropped: 0,
         }
@@ -95,8 +95,8 @@ impl Engine {
         self.rules_where(|state| match &state.rule.condition {
             Condition::Event(_) => false,
             Condition::Value(value) => match value.expression.source {
-                Source::Guards(_) => kind == EventKind::Guard,
-                Source::Health => kind == EventKind::Health,
+                ValueSource::Guards(_) => kind == EventKind::Guard,
+                ValueSource::Health => kind == EventKind::Health,
                 _ => false,
             },
         })
@@ -111,13 +111,13 @@ impl Engine {
     /// Returns whether a rule asks for what was dropped.
     pub(super) fn asks_for_dropped(&self) -> bool {
         self.rules.iter().any(|state| match &state.rule.condition {
-            Condition::Value(value) => value.expression.source == Source::Dropped,
+            Condition::Value(value) => value.expression.source == ValueSource::Dropped,
             Condition::Event(_) => false,
         })
     }
 
     /// Takes in the values of rules, and returns what has changed.
-    pub(super) fn observe(&mut self, now: SystemTime, all: Vec<(usize, Samples)>) -> Changes {
+    pub(super) fn observe(&mut self, now: SystemTime, all: Vec<(usize, RuleSamples)>) -> Changes {
         let mut changes = Changes::default();
         let age = now.duration_since(self.started_at).unwrap_or_default();
         for (at, samples) in all {
@@ -125,7 +125,7 @@ impl Engine {
                 continue;
             };
             let before = state.truncated;
-            let mut context = Context {
+            let mut context = EvaluationContext {
                 now,
                 is_warming_up: age < state.rule.warm_up(),
                 next_seq: &mut self.next_seq,
@@ -143,7 +143,7 @@ impl Engine {
         let mut changes = Changes::default();
         for state in &mut self.rules {
             let before = state.truncated;
-            let mut context = Context {
+            let mut context = EvaluationContext {
                 now,
                 is_warming_up: false,
                 next_seq: &mut self.next_seq,
@@ -199,7 +199,7 @@ impl Engine {
     ) -> Result<(Alert, Changes), NotDone> {
         self.act(now, fingerprint, |alert, changes| {
             let severity = alert.severity;
-            let Phase::Active { acknowledged, .. } = &mut alert.phase else {
+            let AlertPhase::Active { acknowledged, .. } = &mut alert.phase else {
                 return Err(NotDone::NotActive);
             };
             *acknowledged = Some(Acknowledgement {
@@ -273,7 +273,7 @@ impl Engine {
     }
 
     /// Takes in what was stored before a restart.
-    pub(super) fn restore(&mut self, now: SystemTime, stored: &Stored) -> Changes {
+    pub(super) fn restore(&mut self, now: SystemTime, stored: &StoredAlerts) -> Changes {
         let mut changes = Changes::default();
         self.uptime.restore(&stored.processes);
         self.silences.restore(&stored.silences);

@@ -6,7 +6,7 @@ use super::{
     AlertSettings, NoData, Rule,
     engine::Engine,
     fixtures::{MIN, World, at, rule, s},
-    sample::{Labels, Samples},
+    sample::{Labels, RuleSamples},
 };
 use crate::ops::journal::{EventKind, Severity};
 
@@ -199,7 +199,7 @@ fn missing_data_after_the_start_is_no_alert() {
     let rules = settings.checked_rules(rules).expect("valid");
     let mut engine = Engine::new("orders", &settings, rules, at(0));
     let mut see = |second| {
-        let _ = engine.observe(at(second), vec![(0, Samples::default())]);
+        let _ = engine.observe(at(second), vec![(0, RuleSamples::default())]);
         engine.alerts().count()
     };
     // The window of a minute, and one evaluation.

@@ -15,7 +15,7 @@ const MAX_LINES: usize = 500;
 /// The number, or numbers, that a rule looks at.
 #[derive(Clone, Debug, PartialEq)]
 pub(in crate::ops) struct Expression {
-    pub(super) source: Source,
+    pub(super) source: ValueSource,
     /// Conditions on the labels of its values. All must hold.
     pub(super) filters: Vec<Filter>,
     pub(super) window: Duration,
@@ -23,7 +23,7 @@ pub(in crate::ops) struct Expression {
 
 /// The origin of a number.
 #[derive(Clone, Debug, PartialEq)]
-pub(super) enum Source {
+pub(super) enum ValueSource {
     /// A query of the recorder, which has its filters itself.
     Query(Query),
     /// Calls of the service, or of each route.
@@ -89,7 +89,7 @@ impl Expression {
     pub(super) fn query(query: Query, window: Duration) -> Self {
         let query = query.range(window).step(window).limit(MAX_LINES);
         Expression {
-            source: Source::Query(query),
+            source: ValueSource::Query(query),
             filters: Vec::new(),
             window,
         }
@@ -98,31 +98,33 @@ impl Expression {
     /// Returns what the number is called.
     pub(in crate::ops) fn name(&self) -> String {
         match &self.source {
-            Source::Query(query) => match query.aggregation() {
+            ValueSource::Query(query) => match query.aggregation() {
                 Some(aggregation) => format!("{aggregation} of {}", query.name()),
                 None => query.name().to_owned(),
             },
-            Source::Calls(CallFigure::ErrorRatio, _) => "error ratio".to_owned(),
-            Source::Calls(CallFigure::ErrorRate, _) => "errors per second".to_owned(),
-            Source::Calls(CallFigure::CallRate, _) => "calls per second".to_owned(),
-            Source::Calls(CallFigure::Latency(q), _) => {
+            ValueSource::Calls(CallFigure::ErrorRatio, _) => "error ratio".to_owned(),
+            ValueSource::Calls(CallFigure::ErrorRate, _) => "errors per second".to_owned(),
+            ValueSource::Calls(CallFigure::CallRate, _) => "calls per second".to_owned(),
+            ValueSource::Calls(CallFigure::Latency(q), _) => {
                 format!("{} latency", Aggregation::Quantile(*q))
             }
-            Source::Guards(GuardFigure::BreakerOpen) => "open circuit breaker".to_owned(),
-            Source::Guards(GuardFigure::QueueRatio) => "share of the queue".to_owned(),
-            Source::Guards(GuardFigure::BudgetRatio) => "retry budget left".to_owned(),
-            Source::Guards(GuardFigure::Stat) => "stat".to_owned(),
-            Source::Health => "health".to_owned(),
-            Source::Dropped => "dropped records".to_owned(),
+            ValueSource::Guards(GuardFigure::BreakerOpen) => "open circuit breaker".to_owned(),
+            ValueSource::Guards(GuardFigure::QueueRatio) => "share of the queue".to_owned(),
+            ValueSource::Guards(GuardFigure::BudgetRatio) => "retry budget left".to_owned(),
+            ValueSource::Guards(GuardFigure::Stat) => "stat".to_owned(),
+            ValueSource::Health => "health".to_owned(),
+            ValueSource::Dropped => "dropped records".to_owned(),
         }
     }
 
     pub(super) fn unit(&self) -> Unit {
         match &self.source {
-            Source::Calls(CallFigure::ErrorRatio, _)
-            | Source::Guards(GuardFigure::QueueRatio | GuardFigure::BudgetRatio) => Unit::Ratio,
-            Source::Calls(CallFigure::Latency(_), _) => Unit::Seconds,
-            Source::Query(query) => unit_of(query),
+            ValueSource::Calls(CallFigure::ErrorRatio, _)
+            | ValueSource::Guards(GuardFigure::QueueRatio | GuardFigure::BudgetRatio) => {
+                Unit::Ratio
+            }
+            ValueSource::Calls(CallFigure::Latency(_), _) => Unit::Seconds,
+            ValueSource::Query(query) => unit_of(query),
             _ => Unit::None,
         }
     }

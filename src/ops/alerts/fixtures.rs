@@ -10,8 +10,8 @@ use super::{
     alert::Alert,
     changes::{Changes, Write},
     engine::Engine,
-    restart::Stored,
-    sample::{Labels, Sample, Samples},
+    restart::StoredAlerts,
+    sample::{Labels, RuleSample, RuleSamples},
     silence::{Matcher, Silence},
 };
 use crate::ops::{
@@ -71,11 +71,11 @@ impl World {
     /// Evaluates the rule at a second.
     pub(super) fn see(&mut self, second: u64, values: &[(&str, Option<f64>)]) {
         self.second = second;
-        let values = values.iter().map(|(id, value)| Sample {
+        let values = values.iter().map(|(id, value)| RuleSample {
             labels: labels(&[("id", *id)]),
             value: *value,
         });
-        let samples = Samples {
+        let samples = RuleSamples {
             values: values.collect(),
             error: None,
         };
@@ -172,7 +172,7 @@ impl World {
             let documents = self.stored.iter().filter(|((each, _), _)| *each == name);
             documents.map(|(_, document)| document.clone()).collect()
         };
-        let stored = Stored {
+        let stored = StoredAlerts {
             alerts: all(Collection::Alerts),
             history: all(Collection::AlertHistory),
             silences: all(Collection::Silences),
@@ -246,11 +246,11 @@ pub(super) fn active(name: &str, pairs: &[(&str, &str)]) -> Alert {
         vec![Rule::new(name).when("load by (*) > 0.5")],
         0,
     );
-    let sample = Sample {
+    let sample = RuleSample {
         labels: labels(pairs),
         value: Some(1.0),
     };
-    let samples = Samples {
+    let samples = RuleSamples {
         values: vec![sample],
         error: None,
     };

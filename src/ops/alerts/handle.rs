@@ -15,8 +15,8 @@ use super::{
     checked_rule::CheckedRule,
     engine::Engine,
     increases::Increases,
-    restart::Stored,
-    sample::Samples,
+    restart::StoredAlerts,
+    sample::RuleSamples,
     sampler::Sampler,
     silence::Silence,
 };
@@ -52,7 +52,7 @@ pub(in crate::ops) struct Alerts {
 }
 
 /// The parts of the process that rules are about.
-pub(in crate::ops) struct Sources<'a> {
+pub(in crate::ops) struct RuleSubjects<'a> {
     pub(in crate::ops) recorder: &'a Recorder,
     pub(in crate::ops) health: &'a Health,
     /// The number of records that were dropped since the start, by what they were.
@@ -104,14 +104,14 @@ impl Alerts {
     }
 
     /// Takes in what was stored before a restart, once there is a file that can be read. Blocks then.
-    pub(in crate::ops) fn restore(&self, store: &Store, now: Instant) -> Told {
+    pub(in crate::ops) fn restore(&self, store: &Store, now: Instant) -> PendingChanges {
         let trouble = store.trouble();
         let can_read = trouble.is_some_and(|trouble| trouble.reason().is_none());
         if !can_read || self.is_restored.swap(true, Relaxed) {
-            return Told::default();
+            return PendingChanges::default();
         }
         let load = |collection| store.load(collection, MAX_STORED);
-        let stored = Stored {
+        let stored = StoredAlerts {
             alerts: load(Collection::Alerts),
             history: load(Collection::AlertHistory),
             silences: load(Collection::Silences),
@@ -122,7 +122,7 @@ impl Alerts {
     }
 
     /// Evaluates the rules that are due.
-    pub(in crate::ops) fn tick(&self, sources: &Sources<'_>, now: Instant) -> Told {
+    pub(in crate::ops) fn tick(&self, sources: &RuleSubjects<'_>, now: Instant) -> PendingChanges {
         let at = self.now(now);
         self.read_dropped(sources, at);
         let due = self.engine().due(at);
@@ -130,14 +130,18 @@ impl Alerts {
     }
 
     /// Evaluates all rules, whether they are due or not.
-    pub(in crate::ops) fn evaluate_all(&self, sources: &Sources<'_>, now: Instant) -> Told {
+    pub(in crate::ops) fn evaluate_all(
+        &self,
+        sources: &RuleSubjects<'_>,
+        now: Instant,
+    ) -> PendingChanges {
         let at = self.now(now);
         self.read_dropped(sources, at);
         let all = self.engine().all();
         self.evaluate(sources, at, all)
     }
 
-    fn read_dropped(&self, sources: &Sources<'_>, at: SystemTime) {
+    fn read_dropped(&self, sources: &RuleSubjects<'_>, at: SystemTime) {
         if self.engine().asks_for_dropped() {
             lock(&self.increases).read(at, &sources.dropped);
         }
@@ -145,9 +149,9 @@ impl Alerts {
 
     /// Takes in an event of the journal. Returns what is to be told, and whether rules about the present should be
     /// [evaluated](Self::evaluate_affected) soon.
-    pub(in crate::ops) fn on_event(&self, event: &Event, now: Instant) -> (Told, bool) {
+    pub(in crate::ops) fn on_event(&self, event: &Event, now: Instant) -> (PendingChanges, bool) {
         if !self.has_rules || event.kind() == EventKind::Alert {
-            return (Told::default(), false);
+            return (PendingChanges::default(), false);
         }
         let at = self.now(now);
         let mut engine = self.engine();
@@ -161,7 +165,11 @@ impl Alerts {
     }
 
     /// Evaluates the rules about what may have changed since the last call.
-    pub(in crate::ops) fn evaluate_affected(&self, sources: &Sources<'_>, now: Instant) -> Told {
+    pub(in crate::ops) fn evaluate_affected(
+        &self,
+        sources: &RuleSubjects<'_>,
+        now: Instant,
+    ) -> PendingChanges {
         let kinds = AFFECTING.into_iter().zip(&self.affected);
         let kinds: Vec<_> = kinds
             .filter(|(_, affected)| affected.swap(false, Relaxed))
@@ -175,17 +183,17 @@ impl Alerts {
                 .collect()
         };
         match due.is_empty() {
-            true => Told::default(),
+            true => PendingChanges::default(),
             false => self.evaluate(sources, self.now(now), due),
         }
     }
 
     fn evaluate(
         &self,
-        sources: &Sources<'_>,
+        sources: &RuleSubjects<'_>,
         at: SystemTime,
         due: Vec<(usize, std::sync::Arc<CheckedRule>)>,
-    ) -> Told {
+    ) -> PendingChanges {
         let increases = lock(&self.increases);
         let sampler = Sampler::new(
             at,
@@ -194,7 +202,7 @@ impl Alerts {
             sources.dropped.clone(),
             &increases,
         );
-        let all: Vec<(usize, Samples)> = due
+        let all: Vec<(usize, RuleSamples)> = due
             .into_iter()
             .map(|(place, rule)| (place, sampler.sample(&rule)))
             .collect();
@@ -208,7 +216,7 @@ impl Alerts {
         now: Instant,
         fingerprint: &str,
         by: (Option<&str>, &str),
-    ) -> Result<(Alert, Told), NotDone> {
+    ) -> Result<(Alert, PendingChanges), NotDone> {
         let at = self.now(now);
         let done = self.engine().acknowledge(at, fingerprint, by);
         done.map(|(alert, changes)| (alert, changes.into()))
@@ -220,7 +228,7 @@ impl Alerts {
         now: Instant,
         fingerprint: &str,
         by: (Option<&str>, &str),
-    ) -> Result<(Alert, Told), NotDone> {
+    ) -> Result<(Alert, PendingChanges), NotDone> {
         let at = self.now(now);
         let done = self.engine().resolve(at, fingerprint, by);
         done.map(|(alert, changes)| (alert, changes.into()))
@@ -231,7 +239,7 @@ impl Alerts {
         &self,
         now: Instant,
         silence: Silence,
-    ) -> Result<(String, Told), NotDone> {
+    ) -> Result<(String, PendingChanges), NotDone> {
         let at = self.now(now);
         let done = self.engine().silence(at, silence);
         done.map(|(id, changes)| (id, changes.into()))
@@ -242,7 +250,7 @@ impl Alerts {
         &self,
         now: Instant,
         id: &str,
-    ) -> Result<(Silence, Told), NotDone> {
+    ) -> Result<(Silence, PendingChanges), NotDone> {
         let at = self.now(now);
         let done = self.engine().end_silence(at, id);
         done.map(|(silence, changes)| (silence, changes.into()))
@@ -252,13 +260,13 @@ impl Alerts {
 /// The changes that others are to be told, once no lock is held.
 #[derive(Debug, Default)]
 #[must_use]
-pub(in crate::ops) struct Told {
+pub(in crate::ops) struct PendingChanges {
     events: Vec<(SystemTime, Event)>,
     notifications: Vec<Notification>,
     writes: Vec<Write>,
 }
 
-impl Told {
+impl PendingChanges {
     /// Records the events, stores what has changed, and returns the notifications.
     pub(in crate::ops) fn keep(self, journal: &Journal, store: &Store) -> Vec<Notification> {
         for write in self.writes {
@@ -274,9 +282,9 @@ impl Told {
     }
 }
 
-impl From<Changes> for Told {
+impl From<Changes> for PendingChanges {
     fn from(changes: Changes) -> Self {
-        Told {
+        PendingChanges {
             events: changes.events,
             notifications: changes.notifications,
             writes: changes.writes,

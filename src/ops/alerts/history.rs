@@ -9,15 +9,15 @@ use crate::ops::store::{Collection, Document};
 
 /// The alerts that were resolved, up to a number of them.
 #[derive(Debug)]
-pub(super) struct History {
+pub(super) struct ResolvedAlerts {
     max: usize,
     /// The oldest first.
     alerts: VecDeque<Alert>,
 }
 
-impl History {
+impl ResolvedAlerts {
     pub(super) fn new(max: usize) -> Self {
-        History {
+        ResolvedAlerts {
             max,
             alerts: VecDeque::new(),
         }

@@ -124,9 +124,9 @@ mod untold;
 mod uptime;
 
 pub(super) use self::{
-    alert::{Alert, Phase},
+    alert::{Alert, AlertPhase},
     engine::Engine,
-    handle::{Alerts, Sources, Told},
+    handle::{Alerts, PendingChanges, RuleSubjects},
     not_done::NotDone,
     rule_state::RuleState,
     scrape::add_alerts,

@@ -5,7 +5,8 @@ use std::time::Duration;
 use super::{
     Comparison,
     expression::{
-        CallFigure, CallGroups, DEFAULT_WINDOW, DROPPED_WINDOW, Expression, GuardFigure, Source,
+        CallFigure, CallGroups, DEFAULT_WINDOW, DROPPED_WINDOW, Expression, GuardFigure,
+        ValueSource,
     },
     trigger::{Condition, EventCondition, ValueCondition, WrongText},
 };
@@ -292,7 +293,7 @@ struct Parts<'a> {
 
 impl Parts<'_> {
     fn expression(self) -> Parsed<Expression> {
-        let guards = |figure| Source::Guards(figure);
+        let guards = |figure| ValueSource::Guards(figure);
         let source = match self.name {
             "error_ratio" => return self.calls(CallFigure::ErrorRatio),
             "error_rate" => return self.calls(CallFigure::ErrorRate),
@@ -302,8 +303,8 @@ impl Parts<'_> {
             "queue_ratio" => guards(GuardFigure::QueueRatio),
             "budget_ratio" => guards(GuardFigure::BudgetRatio),
             "guard_stat" => guards(GuardFigure::Stat),
-            "health_status" => Source::Health,
-            "dropped_records" => Source::Dropped,
+            "health_status" => ValueSource::Health,
+            "dropped_records" => ValueSource::Dropped,
             _ => return self.query(),
         };
         let name = self.name;
@@ -312,7 +313,7 @@ impl Parts<'_> {
                 "{name} without aggregation and by, since each of its values is an alert"
             ));
         }
-        let window = match (source == Source::Dropped, self.window) {
+        let window = match (source == ValueSource::Dropped, self.window) {
             (true, Some(window)) if window > MAX_DROPPED_WINDOW => {
                 return Err(format!("{name} with a window of at most an hour"));
             }
@@ -340,7 +341,7 @@ impl Parts<'_> {
         let window = self.window.unwrap_or(DEFAULT_WINDOW);
         let expression = Expression::query(query, window);
         match &expression.source {
-            Source::Query(query) => query
+            ValueSource::Query(query) => query
                 .check()
                 .map(|()| expression.clone())
                 .map_err(|error| format!("a query whose {error}")),
@@ -387,7 +388,7 @@ impl Parts<'_> {
             }
         }
         Ok(Expression {
-            source: Source::Calls(figure, CallGroups { side, by_route }),
+            source: ValueSource::Calls(figure, CallGroups { side, by_route }),
             filters,
             window: self.window.unwrap_or(DEFAULT_WINDOW),
         })

@@ -92,7 +92,7 @@ fn numbers_have_units() {
 #[test]
 fn derived_names_have_their_own_labels() {
     let calls = |text: &str| match value(text).expression.source {
-        Source::Calls(figure, CallGroups { side, by_route }) => (figure, side, by_route),
+        ValueSource::Calls(figure, CallGroups { side, by_route }) => (figure, side, by_route),
         other => panic!("{text}: {other:?}"),
     };
     use CallFigure::{CallRate, ErrorRate, ErrorRatio, Latency};
@@ -120,10 +120,10 @@ fn derived_names_have_their_own_labels() {
     let source = |text: &str| value(text).expression.source;
     assert_eq!(
         source("breaker_open == 1"),
-        Source::Guards(GuardFigure::BreakerOpen)
+        ValueSource::Guards(GuardFigure::BreakerOpen)
     );
-    assert_eq!(source("health_status < 1"), Source::Health);
-    assert_eq!(source("dropped_records[10m] > 0"), Source::Dropped);
+    assert_eq!(source("health_status < 1"), ValueSource::Health);
+    assert_eq!(source("dropped_records[10m] > 0"), ValueSource::Dropped);
     assert_eq!(
         value("dropped_records > 0").expression.window,
         DROPPED_WINDOW

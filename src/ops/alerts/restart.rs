@@ -6,7 +6,7 @@ use std::{
 };
 
 use super::{
-    alert::{Alert, Phase},
+    alert::{Alert, AlertPhase},
     changes::Changes,
     rule_state::RuleState,
     telling::tell_ends,
@@ -20,7 +20,7 @@ const OUTAGE_TOLERANCE: Duration = Duration::from_secs(300);
 
 /// The documents of the time before.
 #[derive(Debug, Default)]
-pub(super) struct Stored {
+pub(super) struct StoredAlerts {
     pub(super) alerts: Vec<Document>,
     pub(super) history: Vec<Document>,
     pub(super) silences: Vec<Document>,
@@ -38,7 +38,7 @@ pub(super) fn resume(
     alert.bound_times(now);
     let seen_at = uptime.last_seen(alert.seen_at);
     let outage = now.duration_since(seen_at).unwrap_or_default();
-    if let Phase::Pending { since } = &mut alert.phase {
+    if let AlertPhase::Pending { since } = &mut alert.phase {
         if outage > OUTAGE_TOLERANCE {
             if alert.told.is_none() {
                 return changes.forget(&alert.fingerprint);

@@ -6,10 +6,10 @@ use std::{
 
 use super::{
     Comparison, NoData,
-    alert::{Alert, Phase, Reading, Step, Times},
+    alert::{Alert, AlertPhase, AlertStep, Reading, RuleTimes},
     changes::Changes,
     checked_rule::CheckedRule,
-    sample::{Labels, Samples, fingerprint},
+    sample::{Labels, RuleSamples, fingerprint},
     text::Places,
     trigger::Condition,
 };
@@ -46,7 +46,7 @@ pub(in crate::ops) struct Evaluation {
 }
 
 /// The surroundings of an evaluation besides the rule.
-pub(super) struct Context<'a> {
+pub(super) struct EvaluationContext<'a> {
     pub(super) now: SystemTime,
     /// True while too little was recorded to know anything.
     pub(super) is_warming_up: bool,
@@ -77,15 +77,15 @@ impl RuleState {
         matches!(self.rule.condition, Condition::Value(_)) && self.next_at <= now + TOLERANCE
     }
 
-    fn times(&self) -> Times {
-        Times {
+    fn times(&self) -> RuleTimes {
+        RuleTimes {
             for_: self.rule.settings.for_,
             keep_firing_for: self.rule.keep_firing_for(),
         }
     }
 
     /// Takes in the values of an evaluation.
-    pub(super) fn observe(&mut self, samples: &Samples, context: &mut Context<'_>) {
+    pub(super) fn observe(&mut self, samples: &RuleSamples, context: &mut EvaluationContext<'_>) {
         // One that an event has asked for comes between the others.
         if self.is_due(context.now) {
             let every = self.rule.settings.every;
@@ -117,9 +117,9 @@ impl RuleState {
     /// Takes in that some series are not there any more, or that there is none.
     fn observe_absent(
         &mut self,
-        samples: &Samples,
+        samples: &RuleSamples,
         seen: &BTreeSet<String>,
-        context: &mut Context<'_>,
+        context: &mut EvaluationContext<'_>,
     ) {
         let unknown = self.reading(None, context);
         let absent = self
@@ -147,7 +147,7 @@ impl RuleState {
         }
     }
 
-    fn reading(&self, value: Option<f64>, context: &Context<'_>) -> Reading {
+    fn reading(&self, value: Option<f64>, context: &EvaluationContext<'_>) -> Reading {
         let usual = self.rule.settings.severity.unwrap_or(Severity::Warning);
         match (&self.rule.condition, value.filter(|value| !value.is_nan())) {
             (Condition::Value(condition), Some(value)) => {
@@ -166,7 +166,7 @@ impl RuleState {
     }
 
     /// Returns the value that tells most about the rule.
-    fn telling_value(&self, samples: &Samples) -> Option<f64> {
+    fn telling_value(&self, samples: &RuleSamples) -> Option<f64> {
         let Condition::Value(condition) = &self.rule.condition else {
             return None;
         };
@@ -185,7 +185,7 @@ impl RuleState {
     }
 
     /// Takes in an event of the journal.
-    pub(super) fn on_event(&mut self, event: &Event, context: &mut Context<'_>) {
+    pub(super) fn on_event(&mut self, event: &Event, context: &mut EvaluationContext<'_>) {
         let Condition::Event(condition) = &self.rule.condition else {
             return;
         };
@@ -224,7 +224,7 @@ impl RuleState {
         series: &Labels,
         reading: Reading,
         event: Option<&str>,
-        context: &mut Context<'_>,
+        context: &mut EvaluationContext<'_>,
     ) {
         let now = context.now;
         let times = self.times();
@@ -267,14 +267,14 @@ impl RuleState {
             *context.next_seq += 1;
         }
         match step {
-            Step::Same => {}
-            Step::Pending => context.changes.save(alert),
-            Step::Active => context.changes.activated(alert, now),
-            Step::Rose => context.changes.rose(alert, now),
-            Step::Resolved => context.changes.resolved(alert, now, None),
-            Step::Lapsed if alert.told.is_some() => context.changes.save(alert),
-            Step::Lapsed => context.changes.forget(fingerprint),
-            Step::Gone => {
+            AlertStep::Same => {}
+            AlertStep::Pending => context.changes.save(alert),
+            AlertStep::Active => context.changes.activated(alert, now),
+            AlertStep::Rose => context.changes.rose(alert, now),
+            AlertStep::Resolved => context.changes.resolved(alert, now, None),
+            AlertStep::Lapsed if alert.told.is_some() => context.changes.save(alert),
+            AlertStep::Lapsed => context.changes.forget(fingerprint),
+            AlertStep::Gone => {
                 context.changes.forget(fingerprint);
                 self.alerts.remove(fingerprint);
             }
@@ -327,7 +327,7 @@ impl RuleState {
         }
         let remembered = REMEMBERED.max(self.rule.settings.cooldown);
         self.alerts.retain(|_, alert| match &alert.phase {
-            Phase::Resolved { at, .. } => {
+            AlertPhase::Resolved { at, .. } => {
                 alert.told.is_some() || now.duration_since(*at).unwrap_or_default() < remembered
             }
             _ => true,
@@ -350,7 +350,7 @@ fn new_alert(rule: &CheckedRule, fingerprint: &str, series: &Labels, now: System
         summary: String::new(),
         annotations: Labels::new(),
         started_at: now,
-        phase: Phase::Pending { since: now },
+        phase: AlertPhase::Pending { since: now },
         flaps: 0,
         told: None,
         last_told: None,

@@ -6,7 +6,7 @@ pub(super) type Labels = BTreeMap<String, String>;
 
 /// A value that a rule looks at.
 #[derive(Clone, Debug, PartialEq)]
-pub(super) struct Sample {
+pub(super) struct RuleSample {
     pub(super) labels: Labels,
     /// `None` if it is unknown.
     pub(super) value: Option<f64>,
@@ -14,8 +14,8 @@ pub(super) struct Sample {
 
 /// The values that a rule looks at, or why there are none.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub(super) struct Samples {
-    pub(super) values: Vec<Sample>,
+pub(super) struct RuleSamples {
+    pub(super) values: Vec<RuleSample>,
     /// The error, if the values could not be had, or not all of them.
     pub(super) error: Option<String>,
 }

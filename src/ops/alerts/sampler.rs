@@ -9,9 +9,9 @@ use std::{
 
 use super::{
     checked_rule::CheckedRule,
-    expression::{CallFigure, CallGroups, Expression, GuardFigure, Source},
+    expression::{CallFigure, CallGroups, Expression, GuardFigure, ValueSource},
     increases::Increases,
-    sample::{Labels, Sample, Samples},
+    sample::{Labels, RuleSample, RuleSamples},
     trigger::Condition,
 };
 use crate::{
@@ -57,7 +57,7 @@ type SharedLabels = Vec<(Arc<str>, Arc<str>)>;
 /// The values of routes, with their labels as filters need them.
 #[derive(Debug, Default)]
 struct Routes {
-    rows: Vec<(SharedLabels, Sample)>,
+    rows: Vec<(SharedLabels, RuleSample)>,
     error: Option<String>,
 }
 
@@ -81,35 +81,35 @@ impl<'a> Sampler<'a> {
     }
 
     /// Returns the values of a rule.
-    pub(super) fn sample(&self, rule: &CheckedRule) -> Samples {
+    pub(super) fn sample(&self, rule: &CheckedRule) -> RuleSamples {
         let Condition::Value(value) = &rule.condition else {
-            return Samples::default();
+            return RuleSamples::default();
         };
         let expression = &value.expression;
         match &expression.source {
-            Source::Query(query) => self.query(query),
-            Source::Calls(figure, groups) if groups.by_route => {
+            ValueSource::Query(query) => self.query(query),
+            ValueSource::Calls(figure, groups) if groups.by_route => {
                 self.routes(*figure, groups.side, expression)
             }
-            Source::Calls(figure, groups) => self.calls(*figure, *groups, expression),
-            Source::Guards(figure) => self.guards(*figure, expression),
-            Source::Health => self.health(expression),
-            Source::Dropped => self.dropped(expression),
+            ValueSource::Calls(figure, groups) => self.calls(*figure, *groups, expression),
+            ValueSource::Guards(figure) => self.guards(*figure, expression),
+            ValueSource::Health => self.health(expression),
+            ValueSource::Dropped => self.dropped(expression),
         }
     }
 
-    fn query(&self, query: &Query) -> Samples {
+    fn query(&self, query: &Query) -> RuleSamples {
         let result = match self.recorder.query(query) {
             Ok(result) => result,
             Err(error) => return failed(error.to_string()),
         };
         let error = (result.series.len() >= MAX_LINES && result.truncated)
             .then(|| format!("there are more than {MAX_LINES} series: the rest is not looked at"));
-        let values = result.series.into_iter().map(|line| Sample {
+        let values = result.series.into_iter().map(|line| RuleSample {
             value: line.points.last().and_then(|(_, number)| *number),
             labels: not_empty(line.labels),
         });
-        Samples {
+        RuleSamples {
             values: values.collect(),
             error,
         }
@@ -133,7 +133,12 @@ impl<'a> Sampler<'a> {
         result.series.first()?.points.last()?.1
     }
 
-    fn calls(&self, figure: CallFigure, groups: CallGroups, expression: &Expression) -> Samples {
+    fn calls(
+        &self,
+        figure: CallFigure,
+        groups: CallGroups,
+        expression: &Expression,
+    ) -> RuleSamples {
         let kind = match groups.side {
             Side::Server => "server",
             Side::Client => "client",
@@ -153,14 +158,14 @@ impl<'a> Sampler<'a> {
             CallFigure::Latency(q) => ask(durations(groups.side), Aggregation::Quantile(q)),
         };
         let labels = Labels::new();
-        Samples {
-            values: vec![Sample { labels, value }],
+        RuleSamples {
+            values: vec![RuleSample { labels, value }],
             error: None,
         }
     }
 
     /// Returns the values of routes. Rules about single routes share those of all.
-    fn routes(&self, figure: CallFigure, side: Side, expression: &Expression) -> Samples {
+    fn routes(&self, figure: CallFigure, side: Side, expression: &Expression) -> RuleSamples {
         let (on_service, on_route): (Vec<&Filter>, Vec<&Filter>) = expression
             .filters
             .iter()
@@ -183,7 +188,7 @@ impl<'a> Sampler<'a> {
             .rows
             .iter()
             .filter(|(labels, _)| on_route.iter().all(|filter| filter.matches(labels)));
-        Samples {
+        RuleSamples {
             values: meant.map(|(_, sample)| sample.clone()).collect(),
             error: routes.error.clone(),
         }
@@ -236,13 +241,13 @@ impl<'a> Sampler<'a> {
                 let labels = route_labels(line.labels);
                 routes
                     .rows
-                    .push((shared(&labels), Sample { labels, value }));
+                    .push((shared(&labels), RuleSample { labels, value }));
             }
         }
         routes
     }
 
-    fn guards(&self, figure: GuardFigure, expression: &Expression) -> Samples {
+    fn guards(&self, figure: GuardFigure, expression: &Expression) -> RuleSamples {
         // Guards of one kind and name are one; the worst of them counts.
         let mut values = BTreeMap::<Labels, f64>::new();
         for guard in self.guards.get_or_init(registry::snapshots) {
@@ -259,7 +264,7 @@ impl<'a> Sampler<'a> {
         known(values)
     }
 
-    fn health(&self, expression: &Expression) -> Samples {
+    fn health(&self, expression: &Expression) -> RuleSamples {
         let values = self.health.components.iter().map(|component| {
             let value = match component.status {
                 HealthStatus::Healthy => Some(1.0),
@@ -268,16 +273,16 @@ impl<'a> Sampler<'a> {
                 HealthStatus::Unknown => None,
             };
             let labels = labels([("component", component.name.as_str())]);
-            Sample { labels, value }
+            RuleSample { labels, value }
         });
         let values = values.filter(|sample| matches(&sample.labels, &expression.filters));
-        Samples {
+        RuleSamples {
             values: values.collect(),
             error: None,
         }
     }
 
-    fn dropped(&self, expression: &Expression) -> Samples {
+    fn dropped(&self, expression: &Expression) -> RuleSamples {
         let values = self.dropped.iter().map(|(what, count)| {
             let grown = self
                 .increases
@@ -288,19 +293,19 @@ impl<'a> Sampler<'a> {
     }
 }
 
-fn failed(error: String) -> Samples {
-    Samples {
+fn failed(error: String) -> RuleSamples {
+    RuleSamples {
         values: Vec::new(),
         error: Some(error),
     }
 }
 
-fn known(values: impl IntoIterator<Item = (Labels, f64)>) -> Samples {
-    let values = values.into_iter().map(|(labels, value)| Sample {
+fn known(values: impl IntoIterator<Item = (Labels, f64)>) -> RuleSamples {
+    let values = values.into_iter().map(|(labels, value)| RuleSample {
         labels,
         value: Some(value),
     });
-    Samples {
+    RuleSamples {
         values: values.collect(),
         error: None,
     }

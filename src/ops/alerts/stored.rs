@@ -8,7 +8,7 @@ use std::{
 use serde_json::{Value, json};
 
 use super::{
-    alert::{Acknowledgement, Alert, Entry, Phase, Told},
+    alert::{Acknowledgement, Alert, AlertPhase, FiringNotice, TimelineEntry},
     silence::{Matcher, Silence},
 };
 use crate::ops::{journal::Severity, store::Document, time::unix};
@@ -38,7 +38,7 @@ pub(super) fn alert_document(alert: &Alert) -> Document {
 /// Returns the document of an occurrence that is over.
 pub(super) fn history_document(alert: &Alert) -> Document {
     let at = match &alert.phase {
-        Phase::Resolved { at, .. } => *at,
+        AlertPhase::Resolved { at, .. } => *at,
         _ => alert.seen_at,
     };
     Document {
@@ -50,8 +50,8 @@ pub(super) fn history_document(alert: &Alert) -> Document {
 
 fn alert_json(alert: &Alert) -> Value {
     let phase = match &alert.phase {
-        Phase::Pending { since } => json!({"state": "pending", "since": unix(*since)}),
-        Phase::Active {
+        AlertPhase::Pending { since } => json!({"state": "pending", "since": unix(*since)}),
+        AlertPhase::Active {
             since,
             clear_since,
             acknowledged,
@@ -61,7 +61,7 @@ fn alert_json(alert: &Alert) -> Value {
                 "by": it.by, "at": unix(it.at), "reason": it.reason, "severity": it.severity.as_str()
             })),
         }),
-        Phase::Resolved { at, reason } => {
+        AlertPhase::Resolved { at, reason } => {
             json!({"state": "resolved", "at": unix(*at), "reason": reason})
         }
     };
@@ -85,7 +85,7 @@ pub(super) fn alert(json: &str) -> Option<Alert> {
     let value: Value = serde_json::from_str(json).ok()?;
     let told = &value["told"];
     let told = match told.is_object() {
-        true => Some(Told {
+        true => Some(FiringNotice {
             at: time(&told["at"])?,
             severity: severity(&told["severity"])?,
             is_acknowledged: told["acknowledged"].as_bool()?,
@@ -116,17 +116,17 @@ pub(super) fn alert(json: &str) -> Option<Alert> {
     })
 }
 
-fn phase(value: &Value) -> Option<Phase> {
+fn phase(value: &Value) -> Option<AlertPhase> {
     let phase = match value["state"].as_str()? {
-        "pending" => Phase::Pending {
+        "pending" => AlertPhase::Pending {
             since: time(&value["since"])?,
         },
-        "active" => Phase::Active {
+        "active" => AlertPhase::Active {
             since: time(&value["since"])?,
             clear_since: time(&value["clear_since"]),
             acknowledged: acknowledgement(&value["acknowledged"]),
         },
-        "resolved" => Phase::Resolved {
+        "resolved" => AlertPhase::Resolved {
             at: time(&value["at"])?,
             reason: text(&value["reason"])?,
         },
@@ -144,9 +144,9 @@ fn acknowledgement(value: &Value) -> Option<Acknowledgement> {
     })
 }
 
-fn entry(value: &Value) -> Option<Entry> {
+fn entry(value: &Value) -> Option<TimelineEntry> {
     let what = value["what"].as_str()?;
-    Some(Entry {
+    Some(TimelineEntry {
         at: time(&value["at"])?,
         what: WORDS.into_iter().find(|word| *word == what)?,
         text: text(&value["text"])?,

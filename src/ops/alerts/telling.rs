@@ -11,7 +11,7 @@
 use std::time::{Duration, SystemTime};
 
 use super::{
-    alert::{Alert, Phase, Told},
+    alert::{Alert, AlertPhase, FiringNotice},
     changes::Changes,
     rule_state::RuleState,
     untold::Untold,
@@ -221,7 +221,7 @@ fn mark(alert: &mut Alert, due: Due, now: SystemTime, changes: &mut Changes) {
         }
         Due::Firing | Due::MoreSevere | Due::Again => {
             alert.last_told = Some(now);
-            alert.told = Some(Told {
+            alert.told = Some(FiringNotice {
                 at: now,
                 severity: alert.severity,
                 is_acknowledged: false,
@@ -245,10 +245,10 @@ fn group_severity<'a>(alerts: impl Iterator<Item = &'a Alert>, is_firing: bool) 
 
 fn notice(alert: &Alert) -> AlertNotice {
     let ended_at = match &alert.phase {
-        Phase::Resolved { at, .. } => Some(*at),
+        AlertPhase::Resolved { at, .. } => Some(*at),
         // It was told as active, and is pending anew.
-        Phase::Pending { .. } => Some(alert.started_at),
-        Phase::Active { .. } => None,
+        AlertPhase::Pending { .. } => Some(alert.started_at),
+        AlertPhase::Active { .. } => None,
     };
     let acknowledged = alert.acknowledged();
     let acknowledged_by =

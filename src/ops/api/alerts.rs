@@ -17,7 +17,7 @@ use super::{
 };
 use crate::ops::{
     alerting,
-    alerts::{Alert, Engine, NotDone, Phase},
+    alerts::{Alert, AlertPhase, Engine, NotDone},
     core::Core,
     journal::Severity,
     time::unix,
@@ -184,7 +184,7 @@ pub(super) fn active(core: &Core) -> usize {
 
 fn active_at(alert: &Alert) -> Option<SystemTime> {
     match &alert.phase {
-        Phase::Active { since, .. } => Some(*since),
+        AlertPhase::Active { since, .. } => Some(*since),
         _ => None,
     }
 }
@@ -195,7 +195,7 @@ fn object(alert: &Alert, engine: &Engine, now: SystemTime) -> Value {
         false => engine.silenced_by(alert, now).collect(),
     };
     let (resolved_at, resolution) = match &alert.phase {
-        Phase::Resolved { at, reason } => (Some(unix(*at)), Some(reason)),
+        AlertPhase::Resolved { at, reason } => (Some(unix(*at)), Some(reason)),
         _ => (None, None),
     };
     let acknowledged = alert

@@ -16,7 +16,7 @@ use super::{
 };
 use crate::ops::{
     journal::{Event, EventKind, Severity},
-    notify::{ChannelHandle, DeliveryState, NotRetried},
+    notify::{ChannelHandle, DeliveryState, NotResent},
 };
 
 pub(super) async fn list(State(state): State<ApiState>) -> Json<Value> {
@@ -90,10 +90,10 @@ pub(super) async fn retry(
     let channel = find(&state, &params)?;
     let retried = channel.retry(params.get("id"), SystemTime::now(), Instant::now());
     retried.map_err(|error| match error {
-        NotRetried::NoDeadLetter => {
+        NotResent::NoDeadLetter => {
             Problem::not_found("there is no dead letter of this ID that can be sent again")
         }
-        NotRetried::Outdated => {
+        NotResent::Outdated => {
             let detail = "the channel hears something newer of these alerts";
             Problem::new(StatusCode::CONFLICT, detail)
         }

@@ -30,7 +30,7 @@ use crate::ops::logs::LogQuery;
 use crate::ops::{
     Access, Identity,
     core::Core,
-    push::{Channels, EVERY, Next, NoSeat, Seat, TAIL_PARAMS, Viewer, unknown_channel},
+    push::{Channels, EVERY, NextUpdate, NoSeat, TAIL_PARAMS, Viewer, ViewerSeat, unknown_channel},
 };
 
 /// The longest message of a viewer.
@@ -163,7 +163,7 @@ struct Watch {
     core: Weak<Core>,
     access: Access,
     viewer: Viewer,
-    seat: Seat,
+    seat: ViewerSeat,
     /// The one who looks, and the request that said so.
     identity: Identity,
     parts: Parts,
@@ -200,15 +200,15 @@ impl Watch {
                 return Ok(self.viewer.hello(&update));
             }
             match self.seat.next().await {
-                Next::Update(update) => {
+                NextUpdate::Update(update) => {
                     self.check()?;
                     if let Some(frame) = self.viewer.on_update(&update) {
                         return Ok(frame);
                     }
                 }
                 // It begins anew.
-                Next::Lost => self.is_new = true,
-                Next::Closed => return Err(End::GoingAway),
+                NextUpdate::Lost => self.is_new = true,
+                NextUpdate::Closed => return Err(End::GoingAway),
             }
         }
     }

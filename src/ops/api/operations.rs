@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use super::{
     ApiResult,
     params::{HistoryRange, Params},
-    rows::{self, Source},
+    rows::{self, RowSource},
     state::ApiState,
     status::FAILED,
 };
@@ -23,7 +23,7 @@ pub(super) async fn get(State(state): State<ApiState>, uri: Uri) -> ApiResult<Js
 }
 
 fn operations(core: &Core, range: HistoryRange) -> Value {
-    let source = Source {
+    let source = RowSource {
         metric: DURATION,
         by: &["operation", "kind"],
         failed: Filter::one_of("outcome", FAILED),

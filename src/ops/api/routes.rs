@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use super::{
     ApiResult,
     params::{HistoryRange, Params},
-    rows::{self, MAX_ROWS, Source},
+    rows::{self, MAX_ROWS, RowSource},
     state::ApiState,
 };
 use crate::{
@@ -33,7 +33,7 @@ pub(in crate::ops) fn routes(core: &Core, range: HistoryRange) -> Value {
     let mut rows = Vec::new();
     let (mut truncated, mut without_history) = (false, 0);
     for names in &SOURCES {
-        let source = Source {
+        let source = RowSource {
             metric: names.metric,
             by: &["service", names.method, names.route],
             // As the overview counts: by outcome, of which the error type says too much.

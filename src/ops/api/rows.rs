@@ -14,7 +14,7 @@ pub(super) const MAX_ROWS: usize = 500;
 const TREND: u32 = 30;
 
 /// The source of a table.
-pub(super) struct Source<'a> {
+pub(super) struct RowSource<'a> {
     /// A histogram of durations.
     pub(super) metric: &'a str,
     /// The labels that tell the rows apart.
@@ -60,7 +60,7 @@ pub(super) struct Rows {
 }
 
 /// Returns the rows of a source that had calls in the range.
-pub(super) fn rows(recorder: &Recorder, source: &Source<'_>, range: HistoryRange) -> Rows {
+pub(super) fn rows(recorder: &Recorder, source: &RowSource<'_>, range: HistoryRange) -> Rows {
     let whole = range.range();
     let ask = |query: Query, aggregation| {
         let query = query.range(whole).by(source.by.iter().copied());

@@ -15,7 +15,7 @@ use crate::{
     ops::{
         core::Core,
         journal::EventKind,
-        push::{Channel, Channels, Update, UpdateKind},
+        push::{Channels, PushChannel, Update, UpdateKind},
         time::unix,
     },
     registry,
@@ -81,7 +81,7 @@ pub(in crate::ops) fn update(
     let newest_event = events.last().map(|event| event.seq());
     let events: Vec<Value> = events.iter().map(|event| event.to_json()).collect();
     if !events.is_empty() {
-        changed.insert(Channel::Journal);
+        changed.insert(PushChannel::Journal);
     }
     let update = Update {
         kind,
@@ -113,13 +113,13 @@ impl Sections {
         };
         let mut changed = Channels::NONE;
         for (channel, is_same) in [
-            (Channel::Metrics, self.routes == before.routes),
-            (Channel::Guards, self.guards == before.guards),
-            (Channel::Health, self.health == before.health),
-            (Channel::Errors, self.errors == before.errors),
-            (Channel::Workflows, self.workflows == before.workflows),
-            (Channel::Traces, self.traces == before.traces),
-            (Channel::Alerts, self.alerts == before.alerts),
+            (PushChannel::Metrics, self.routes == before.routes),
+            (PushChannel::Guards, self.guards == before.guards),
+            (PushChannel::Health, self.health == before.health),
+            (PushChannel::Errors, self.errors == before.errors),
+            (PushChannel::Workflows, self.workflows == before.workflows),
+            (PushChannel::Traces, self.traces == before.traces),
+            (PushChannel::Alerts, self.alerts == before.alerts),
         ] {
             if !is_same {
                 changed.insert(channel);
@@ -130,14 +130,18 @@ impl Sections {
 }
 
 /// Returns the sections that an event of the journal is about.
-const fn told_by(kind: EventKind) -> &'static [Channel] {
+const fn told_by(kind: EventKind) -> &'static [PushChannel] {
     match kind {
-        EventKind::Guard => &[Channel::Guards],
-        EventKind::Health => &[Channel::Health],
-        EventKind::Error => &[Channel::Errors],
-        EventKind::Alert => &[Channel::Alerts],
+        EventKind::Guard => &[PushChannel::Guards],
+        EventKind::Health => &[PushChannel::Health],
+        EventKind::Error => &[PushChannel::Errors],
+        EventKind::Alert => &[PushChannel::Alerts],
         // Of a guard, of a group of errors, or of an alert.
-        EventKind::Control => &[Channel::Guards, Channel::Errors, Channel::Alerts],
+        EventKind::Control => &[
+            PushChannel::Guards,
+            PushChannel::Errors,
+            PushChannel::Alerts,
+        ],
         _ => &[],
     }
 }

@@ -6,7 +6,7 @@ use tower_service::Service;
 
 use super::{
     CheckOutput, CheckResult, breaker_check, component_config::ComponentConfig, http_get,
-    runtime_lag, trigger::Trigger,
+    runtime_lag, trigger::CheckTrigger,
 };
 use crate::{
     breaker::CircuitBreaker,
@@ -38,7 +38,7 @@ pub(super) type CheckFn = Arc<dyn Fn() -> CheckFuture + Send + Sync>;
 pub struct Check {
     config: ComponentConfig,
     run: CheckFn,
-    trigger: Option<Trigger>,
+    trigger: Option<CheckTrigger>,
     /// An argument that a constructor could not use; `build` returns it.
     error: Option<ConfigError>,
 }
@@ -240,7 +240,7 @@ impl Check {
     /// ```
     pub fn breaker(breaker: &CircuitBreaker) -> Self {
         let name = breaker.name().to_owned();
-        let trigger = Trigger::transitions(breaker.subscribe());
+        let trigger = CheckTrigger::transitions(breaker.subscribe());
         let breaker = breaker.clone();
         let mut check = Check::new(name, move || {
             let result = breaker_check::judge(breaker.state());
@@ -253,7 +253,7 @@ impl Check {
     /// Creates the check of the store of the operations side, which runs when its trouble changes. Not critical: the service works
     /// without it.
     pub(in crate::ops) fn store(trouble: Trouble) -> Self {
-        let changed = Trigger::Text(trouble.watch());
+        let changed = CheckTrigger::Text(trouble.watch());
         let mut check = Check::new("ops_store", move || {
             let result = match trouble.reason() {
                 Some(reason) => CheckResult::degraded(format!("kept in memory only: {reason}")),
@@ -370,7 +370,7 @@ impl Check {
         &self.config
     }
 
-    pub(super) fn into_parts(self) -> (ComponentConfig, CheckFn, Option<Trigger>) {
+    pub(super) fn into_parts(self) -> (ComponentConfig, CheckFn, Option<CheckTrigger>) {
         (self.config, self.run, self.trigger)
     }
 

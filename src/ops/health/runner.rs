@@ -17,7 +17,7 @@ use super::{
     run_signal::RunSignal,
     schedule::{first_delay, next_delay},
     shared::Shared,
-    trigger::Trigger,
+    trigger::CheckTrigger,
 };
 
 /// The shortest time between two runs that are triggered: a circuit may open and close many times a second.
@@ -29,7 +29,7 @@ pub(super) struct Runner {
     index: usize,
     signal: Arc<RunSignal>,
     check: CheckFn,
-    trigger: Option<Trigger>,
+    trigger: Option<CheckTrigger>,
     interval: Duration,
     timeout: Duration,
     random: fastrand::Rng,
@@ -82,7 +82,7 @@ impl Runner {
     }
 }
 
-async fn wait_for(trigger: &mut Option<Trigger>, gap: Duration) {
+async fn wait_for(trigger: &mut Option<CheckTrigger>, gap: Duration) {
     match trigger {
         Some(trigger) => {
             sleep(gap).await;

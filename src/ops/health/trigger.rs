@@ -5,7 +5,7 @@ use tokio::sync::{broadcast, watch};
 use crate::breaker::Transition;
 
 /// An event at which a check runs before its time.
-pub(super) enum Trigger {
+pub(super) enum CheckTrigger {
     Transitions(broadcast::Receiver<Transition>),
     /// A text that says what is wrong.
     Text(watch::Receiver<Option<Arc<str>>>),
@@ -13,15 +13,15 @@ pub(super) enum Trigger {
     Never,
 }
 
-impl Trigger {
+impl CheckTrigger {
     pub(super) fn transitions(receiver: broadcast::Receiver<Transition>) -> Self {
-        Trigger::Transitions(receiver)
+        CheckTrigger::Transitions(receiver)
     }
 
     /// Waits for the next event; forever if there will be none.
     pub(super) async fn wait(&mut self) {
         let is_over = match self {
-            Trigger::Transitions(receiver) => match receiver.recv().await {
+            CheckTrigger::Transitions(receiver) => match receiver.recv().await {
                 Ok(_) | Err(broadcast::error::RecvError::Lagged(_)) => {
                     // The state is read afterwards: one run is enough for all that have come.
                     *receiver = receiver.resubscribe();
@@ -29,11 +29,11 @@ impl Trigger {
                 }
                 Err(broadcast::error::RecvError::Closed) => true,
             },
-            Trigger::Text(receiver) => receiver.changed().await.is_err(),
-            Trigger::Never => true,
+            CheckTrigger::Text(receiver) => receiver.changed().await.is_err(),
+            CheckTrigger::Never => true,
         };
         if is_over {
-            *self = Trigger::Never;
+            *self = CheckTrigger::Never;
             std::future::pending().await
         }
     }

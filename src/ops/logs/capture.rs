@@ -13,7 +13,7 @@ use tracing::{
 };
 
 use super::{
-    field_role::FieldRole,
+    field_role::RecordFieldRole,
     raw_record::{RawField, RawRecord, RawValue},
 };
 use crate::{
@@ -47,7 +47,7 @@ thread_local! {
 /// in one.
 pub(super) fn capture(
     event: &Event<'_>,
-    roles: &[FieldRole],
+    roles: &[RecordFieldRole],
     with_span: impl FnOnce(&mut dyn FnMut(&Context)),
 ) -> RawRecord {
     // Taken: the `Debug` of a value may log as well. Not there once the thread ends.
@@ -82,36 +82,36 @@ pub(super) fn capture(
 
 struct Visitor<'a> {
     buffers: &'a mut Buffers,
-    roles: &'a [FieldRole],
+    roles: &'a [RecordFieldRole],
     /// The IDs that the event has as fields.
     ids: [bool; 4],
     dropped_fields: u32,
 }
 
-const IDS: [(FieldRole, &str); 4] = [
-    (FieldRole::RequestId, "request_id"),
-    (FieldRole::CorrelationId, "correlation_id"),
-    (FieldRole::TraceId, "trace_id"),
-    (FieldRole::SpanId, "span_id"),
+const IDS: [(RecordFieldRole, &str); 4] = [
+    (RecordFieldRole::RequestId, "request_id"),
+    (RecordFieldRole::CorrelationId, "correlation_id"),
+    (RecordFieldRole::TraceId, "trace_id"),
+    (RecordFieldRole::SpanId, "span_id"),
 ];
 
 impl Visitor<'_> {
     /// Returns the role of a field that is kept and has room.
-    fn role(&mut self, field: &Field) -> Option<FieldRole> {
+    fn role(&mut self, field: &Field) -> Option<RecordFieldRole> {
         let role = self.roles.get(field.index()).copied();
-        match role.unwrap_or(FieldRole::Plain) {
-            FieldRole::Hidden => None,
-            FieldRole::Secret => {
-                self.push(field.name(), FieldRole::Secret, RawValue::Redacted);
+        match role.unwrap_or(RecordFieldRole::Plain) {
+            RecordFieldRole::Hidden => None,
+            RecordFieldRole::Secret => {
+                self.push(field.name(), RecordFieldRole::Secret, RawValue::Redacted);
                 None
             }
             role => Some(role),
         }
     }
 
-    fn push(&mut self, name: &'static str, role: FieldRole, value: RawValue) {
+    fn push(&mut self, name: &'static str, role: RecordFieldRole, value: RawValue) {
         // The IDs of the call have room whatever the event has.
-        if self.buffers.fields.len() >= MAX_FIELDS && role == FieldRole::Plain {
+        if self.buffers.fields.len() >= MAX_FIELDS && role == RecordFieldRole::Plain {
             self.dropped_fields += 1;
             return;
         }
@@ -123,7 +123,7 @@ impl Visitor<'_> {
 
     fn value(&mut self, field: &Field, value: RawValue, text: &dyn Debug) {
         match self.role(field) {
-            Some(FieldRole::Plain) => self.push(field.name(), FieldRole::Plain, value),
+            Some(RecordFieldRole::Plain) => self.push(field.name(), RecordFieldRole::Plain, value),
             // A message or an ID that is a number.
             Some(_) => self.record_debug(field, text),
             None => {}
@@ -133,16 +133,16 @@ impl Visitor<'_> {
     fn text(
         &mut self,
         name: &'static str,
-        role: FieldRole,
+        role: RecordFieldRole,
         write: impl FnOnce(&mut String, usize),
     ) {
-        if self.buffers.fields.len() >= MAX_FIELDS && role == FieldRole::Plain {
+        if self.buffers.fields.len() >= MAX_FIELDS && role == RecordFieldRole::Plain {
             self.dropped_fields += 1;
             return;
         }
         let max = match role {
-            FieldRole::Message => MAX_MESSAGE,
-            FieldRole::Plain => MAX_VALUE,
+            RecordFieldRole::Message => MAX_MESSAGE,
+            RecordFieldRole::Plain => MAX_VALUE,
             _ => MAX_ID,
         };
         let text = &mut self.buffers.text;

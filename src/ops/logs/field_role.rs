@@ -2,7 +2,7 @@ use tracing::Metadata;
 
 /// The part of a record that a field becomes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum FieldRole {
+pub(super) enum RecordFieldRole {
     Message,
     /// The target of a record of the `log` crate.
     Target,
@@ -33,7 +33,7 @@ const SECRET_PARTS: [&str; 12] = [
     "access_key",
 ];
 
-impl FieldRole {
+impl RecordFieldRole {
     /// Returns the roles of the fields of a callsite.
     pub(super) fn of_all(metadata: &Metadata<'_>) -> Box<[Self]> {
         let fields = metadata.fields();
@@ -41,22 +41,22 @@ impl FieldRole {
         let from_log = metadata.target() == "log" && fields.field("log.target").is_some();
         let roles = fields
             .iter()
-            .map(|field| FieldRole::of(field.name(), from_log));
+            .map(|field| RecordFieldRole::of(field.name(), from_log));
         roles.collect()
     }
 
     /// Returns the role of a field. `from_log` tells whether the event is that of the `log` crate.
     fn of(name: &str, from_log: bool) -> Self {
         match name {
-            "message" => FieldRole::Message,
-            "request_id" => FieldRole::RequestId,
-            "correlation_id" => FieldRole::CorrelationId,
-            "trace_id" => FieldRole::TraceId,
-            "span_id" => FieldRole::SpanId,
-            "log.target" if from_log => FieldRole::Target,
-            _ if from_log && name.starts_with("log.") => FieldRole::Hidden,
-            _ if is_secret(name) => FieldRole::Secret,
-            _ => FieldRole::Plain,
+            "message" => RecordFieldRole::Message,
+            "request_id" => RecordFieldRole::RequestId,
+            "correlation_id" => RecordFieldRole::CorrelationId,
+            "trace_id" => RecordFieldRole::TraceId,
+            "span_id" => RecordFieldRole::SpanId,
+            "log.target" if from_log => RecordFieldRole::Target,
+            _ if from_log && name.starts_with("log.") => RecordFieldRole::Hidden,
+            _ if is_secret(name) => RecordFieldRole::Secret,
+            _ => RecordFieldRole::Plain,
         }
     }
 }
@@ -88,7 +88,11 @@ mod tests {
             "aws_secret_access_key",
             "auth",
         ] {
-            assert_eq!(FieldRole::of(name, false), FieldRole::Secret, "{name}");
+            assert_eq!(
+                RecordFieldRole::of(name, false),
+                RecordFieldRole::Secret,
+                "{name}"
+            );
         }
         for name in [
             "key",
@@ -98,15 +102,31 @@ mod tests {
             "idempotency_key",
             "log.target",
         ] {
-            assert_eq!(FieldRole::of(name, false), FieldRole::Plain, "{name}");
+            assert_eq!(
+                RecordFieldRole::of(name, false),
+                RecordFieldRole::Plain,
+                "{name}"
+            );
         }
     }
 
     #[test]
     fn fields_of_log_records_have_their_own_roles() {
-        assert_eq!(FieldRole::of("log.target", true), FieldRole::Target);
-        assert_eq!(FieldRole::of("log.line", true), FieldRole::Hidden);
-        assert_eq!(FieldRole::of("message", true), FieldRole::Message);
-        assert_eq!(FieldRole::of("trace_id", false), FieldRole::TraceId);
+        assert_eq!(
+            RecordFieldRole::of("log.target", true),
+            RecordFieldRole::Target
+        );
+        assert_eq!(
+            RecordFieldRole::of("log.line", true),
+            RecordFieldRole::Hidden
+        );
+        assert_eq!(
+            RecordFieldRole::of("message", true),
+            RecordFieldRole::Message
+        );
+        assert_eq!(
+            RecordFieldRole::of("trace_id", false),
+            RecordFieldRole::TraceId
+        );
     }
 }

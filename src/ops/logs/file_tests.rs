@@ -18,7 +18,7 @@ use super::{
     page::{FoundLogs, LogPage, PageFill},
     query::LogQuery,
     record::{LogIds, LogRecord},
-    waiting::Waiting,
+    waiting::WaitingRecords,
 };
 use crate::context::{SpanId, TraceId};
 
@@ -342,7 +342,7 @@ fn small_batches_share_a_block() {
 
 #[test]
 fn waiting_records_are_bounded_and_go_back_if_they_are_not_written() {
-    let mut waiting = Waiting::default();
+    let mut waiting = WaitingRecords::default();
     (1..=10).for_each(|id| assert_eq!(waiting.push(record(id, "x")), 0));
     let batch: Vec<_> = waiting.take(4).iter().map(|record| record.id).collect();
     assert_eq!(batch, [1, 2, 3, 4]);

@@ -8,14 +8,14 @@ use super::{
     file::{self, LogFileLimits},
     file_trim::trim,
     file_write::write,
-    waiting::Waiting,
+    waiting::WaitingRecords,
 };
 use super::{
     level::LogLevel, memory::Memory, muted::muted, page::PageFill, record::LogRecord,
     shared::Shared, tail::TailChunk,
 };
 #[cfg(feature = "ops-sqlite")]
-use crate::ops::store::Signal;
+use crate::ops::store::WriterSignal;
 
 /// The most records of a second that viewers are offered: what they filter takes less than a millisecond.
 const MAX_TAIL: usize = 2_000;
@@ -36,7 +36,7 @@ pub(super) struct Kept {
 pub(super) struct FileSettings {
     pub(super) limits: LogFileLimits,
     /// Wakes the writer.
-    pub(super) signal: Signal,
+    pub(super) signal: WriterSignal,
 }
 
 #[derive(Debug)]
@@ -51,7 +51,7 @@ struct State {
     uncounted: [u64; LogLevel::ALL.len()],
     counted_drops: u64,
     #[cfg(feature = "ops-sqlite")]
-    waiting: Waiting,
+    waiting: WaitingRecords,
 }
 
 /// The records that no metric has counted yet.
@@ -75,7 +75,7 @@ impl Kept {
                 uncounted: Default::default(),
                 counted_drops: 0,
                 #[cfg(feature = "ops-sqlite")]
-                waiting: Waiting::default(),
+                waiting: WaitingRecords::default(),
             }),
             #[cfg(feature = "ops-sqlite")]
             file: None,

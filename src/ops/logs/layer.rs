@@ -10,18 +10,18 @@ use tracing_subscriber::{
     registry::LookupSpan,
 };
 
-use super::{capture::capture, field_role::FieldRole, muted::is_muted, shared::Shared};
+use super::{capture::capture, field_role::RecordFieldRole, muted::is_muted, shared::Shared};
 use crate::{call::CatchScope, context::Context};
 
 /// A `tracing` layer that keeps events for the console; see the [module](super). Part of [`Ops::layer`](crate::ops::Ops::layer).
 ///
 /// It keeps events of at least [its level](super::LogsBuilder::level), and filters nothing for others.
 #[derive(Clone)]
-pub(crate) struct LogLayer(Arc<Shared>);
+pub(crate) struct LogStoreLayer(Arc<Shared>);
 
-impl LogLayer {
+impl LogStoreLayer {
     pub(super) fn new(shared: Arc<Shared>) -> Self {
-        LogLayer(shared)
+        LogStoreLayer(shared)
     }
 
     /// Returns whether an event is kept.
@@ -35,16 +35,16 @@ impl LogLayer {
     }
 }
 
-impl fmt::Debug for LogLayer {
+impl fmt::Debug for LogStoreLayer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("LogLayer").finish_non_exhaustive()
+        f.debug_struct("LogStoreLayer").finish_non_exhaustive()
     }
 }
 
 /// The call that a span was created in, so that a task inside of the span has its IDs.
 struct InCall(Context);
 
-impl<S> Layer<S> for LogLayer
+impl<S> Layer<S> for LogStoreLayer
 where
     S: Subscriber + for<'lookup> LookupSpan<'lookup>,
 {
@@ -73,7 +73,7 @@ where
             });
         };
         let metadata = event.metadata();
-        let roles = || FieldRole::of_all(metadata);
+        let roles = || RecordFieldRole::of_all(metadata);
         let record = shared
             .callsites
             .with(metadata, roles, |roles| capture(event, roles, with_span));

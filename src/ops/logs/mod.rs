@@ -112,7 +112,7 @@ mod words;
 
 pub use self::builder::LogsBuilder;
 pub(super) use self::{
-    layer::LogLayer,
+    layer::LogStoreLayer,
     page::{LogPage, MAX_LIMIT},
     query::LogQuery,
     store::LogStore,

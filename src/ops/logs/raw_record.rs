@@ -1,6 +1,6 @@
 use tracing::Metadata;
 
-use super::field_role::FieldRole;
+use super::field_role::RecordFieldRole;
 
 /// An event as the thread that logged it has copied it.
 #[derive(Debug)]
@@ -19,7 +19,7 @@ pub(super) struct RawRecord {
 #[derive(Clone, Copy, Debug)]
 pub(super) struct RawField {
     pub(super) name: &'static str,
-    pub(super) role: FieldRole,
+    pub(super) role: RecordFieldRole,
     pub(super) value: RawValue,
 }
 

@@ -3,7 +3,7 @@ use std::{borrow::Cow, fmt::Write};
 use serde_json::{Map, Value, json};
 
 use super::{
-    field_role::FieldRole,
+    field_role::RecordFieldRole,
     level::LogLevel,
     raw_record::{RawRecord, RawValue},
 };
@@ -82,23 +82,23 @@ impl LogRecord {
     }
 
     /// Sets what is no field of a record; false if it is one.
-    fn set(&mut self, role: FieldRole, text: &str) -> bool {
+    fn set(&mut self, role: RecordFieldRole, text: &str) -> bool {
         let ids = &mut self.ids;
         match role {
-            FieldRole::Message => self.message = redacted_lines(text).into(),
-            FieldRole::Target => self.target = text.to_owned().into(),
-            FieldRole::RequestId => ids.request_id = Some(text.into()),
-            FieldRole::CorrelationId => ids.correlation_id = Some(text.into()),
-            FieldRole::TraceId => {
+            RecordFieldRole::Message => self.message = redacted_lines(text).into(),
+            RecordFieldRole::Target => self.target = text.to_owned().into(),
+            RecordFieldRole::RequestId => ids.request_id = Some(text.into()),
+            RecordFieldRole::CorrelationId => ids.correlation_id = Some(text.into()),
+            RecordFieldRole::TraceId => {
                 ids.trace_id = TraceId::from_hex(text.as_bytes());
                 return ids.trace_id.is_some();
             }
-            FieldRole::SpanId => {
+            RecordFieldRole::SpanId => {
                 ids.span_id = SpanId::from_hex(text.as_bytes());
                 return ids.span_id.is_some();
             }
-            FieldRole::Hidden => {}
-            FieldRole::Plain | FieldRole::Secret => return false,
+            RecordFieldRole::Hidden => {}
+            RecordFieldRole::Plain | RecordFieldRole::Secret => return false,
         }
         true
     }

@@ -1,6 +1,6 @@
 use tracing::level_filters::LevelFilter;
 
-use super::{field_role::FieldRole, own_filter::OwnFilter, queue::LogQueue};
+use super::{field_role::RecordFieldRole, own_filter::OwnFilter, queue::LogQueue};
 use crate::util::callsites::Callsites;
 
 /// The part that the layer needs, which the subscriber of the process holds for ever. It does not hold the store.
@@ -9,7 +9,7 @@ pub(super) struct Shared {
     pub(super) queue: LogQueue,
     pub(super) filter: OwnFilter,
     /// The roles of the fields of callsites.
-    pub(super) callsites: Callsites<Box<[FieldRole]>>,
+    pub(super) callsites: Callsites<Box<[RecordFieldRole]>>,
 }
 
 impl Shared {

@@ -1,7 +1,7 @@
 use std::sync::Arc;
 
 use super::{
-    LogLayer,
+    LogStoreLayer,
     kept::Kept,
     metrics,
     page::{FoundLogs, LogPage, PageFill},
@@ -34,8 +34,8 @@ impl LogStore {
         }
     }
 
-    pub(in crate::ops) fn layer(&self) -> LogLayer {
-        LogLayer::new(self.kept.shared.clone())
+    pub(in crate::ops) fn layer(&self) -> LogStoreLayer {
+        LogStoreLayer::new(self.kept.shared.clone())
     }
 
     /// Follows the directives of an operator, or goes back to the level of its own.

@@ -9,7 +9,7 @@ const MAX_WAITING_BYTES: usize = 32 * 1_024 * 1_024;
 
 /// The records that are not in the file yet, oldest first.
 #[derive(Debug, Default)]
-pub(super) struct Waiting {
+pub(super) struct WaitingRecords {
     /// The records that are being written.
     batch: Vec<Arc<LogRecord>>,
     queue: VecDeque<Arc<LogRecord>>,
@@ -17,7 +17,7 @@ pub(super) struct Waiting {
     bytes: usize,
 }
 
-impl Waiting {
+impl WaitingRecords {
     /// Adds a record, and returns how many go to make room.
     pub(super) fn push(&mut self, record: Arc<LogRecord>) -> u64 {
         self.bytes += record.size();

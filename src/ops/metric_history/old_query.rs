@@ -11,7 +11,7 @@ use rusqlite::Connection;
 use super::{
     HOUR, MINUTE, MINUTES_IN_MEMORY, MINUTES_PER_BLOCK,
     packing::Tier,
-    read::{Budget, Rows, blocks},
+    read::{MinuteRows, ReadBudget, blocks},
     stored_series::of_name,
 };
 use crate::ops::{
@@ -67,7 +67,7 @@ pub(super) fn query(
     query.check()?;
     let now = recorder.ticked().map_or(0, |(_, now)| now);
     let (tier, seconds) = old_points_of(query, now);
-    let mut budget = Budget::default();
+    let mut budget = ReadBudget::default();
     let read = store.read(|file| read(file, query, tier, seconds.clone(), &mut budget));
     let is_cut = read.is_err() || budget.is_spent();
     let (kind, mut all) = read.unwrap_or_else(|_: ReadError| (None, AllAsked::new()));
@@ -92,7 +92,7 @@ fn read(
     query: &Query,
     tier: OldTier,
     seconds: Range<u64>,
-    budget: &mut Budget,
+    budget: &mut ReadBudget,
 ) -> rusqlite::Result<(Option<SeriesKind>, AllAsked)> {
     let mut all = AllAsked::new();
     let mut kind = None;
@@ -113,7 +113,7 @@ fn read(
     };
     let spans = |of: u64| seconds.start / of..seconds.end.div_ceil(of);
     let numbers = all.values().filter_map(|asked| asked.number);
-    let mut rows = Rows::read(file, numbers, spans(MINUTE))?;
+    let mut rows = MinuteRows::read(file, numbers, spans(MINUTE))?;
     for asked in all.values_mut() {
         let Some(number) = asked.number else { continue };
         match tier {

@@ -54,8 +54,8 @@ fn points_of(
         find(file, series.name(), series.kind(), &labels)
     };
     let numbers: Vec<_> = series.iter().map(number).collect::<rusqlite::Result<_>>()?;
-    let mut rows = Rows::read(file, numbers.iter().flatten().copied(), wanted.clone())?;
-    let mut budget = Budget::default();
+    let mut rows = MinuteRows::read(file, numbers.iter().flatten().copied(), wanted.clone())?;
+    let mut budget = ReadBudget::default();
     let points = numbers.iter().zip(series).map(|(number, series)| {
         let Some(number) = *number else {
             return Ok(Vec::new());
@@ -75,9 +75,9 @@ fn points_of(
 }
 
 /// The points of minutes whose hour is not packed, by series.
-pub(super) struct Rows(HashMap<i64, Vec<(u64, OldPoint)>>);
+pub(super) struct MinuteRows(HashMap<i64, Vec<(u64, OldPoint)>>);
 
-impl Rows {
+impl MinuteRows {
     /// Reads those of some series.
     pub(super) fn read(
         file: &Connection,
@@ -92,7 +92,7 @@ impl Rows {
                 }
             }
         }
-        Ok(Rows(all))
+        Ok(MinuteRows(all))
     }
 
     /// Takes those of a series, with their minutes.
@@ -103,16 +103,16 @@ impl Rows {
 
 /// The points of blocks that may still be read.
 #[derive(Debug)]
-pub(super) struct Budget(usize);
+pub(super) struct ReadBudget(usize);
 
-impl Default for Budget {
+impl Default for ReadBudget {
     fn default() -> Self {
         // Some 100 MB for the time of a query: a week of minutes of 100 series, 90 days of hours of 460.
-        Budget(1_000_000)
+        ReadBudget(1_000_000)
     }
 }
 
-impl Budget {
+impl ReadBudget {
     /// Returns whether something was left out.
     pub(super) fn is_spent(&self) -> bool {
         self.0 == 0
@@ -126,7 +126,7 @@ pub(super) fn blocks(
     number: i64,
     kind: SeriesKind,
     wanted: Range<u64>,
-    budget: &mut Budget,
+    budget: &mut ReadBudget,
 ) -> rusqlite::Result<BTreeMap<u64, OldPoint>> {
     let sql = "SELECT points FROM metric_blocks WHERE tier = ?1 AND block = ?2 AND series = ?3";
     let mut statement = file.prepare(sql)?;

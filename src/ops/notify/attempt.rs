@@ -13,7 +13,7 @@ use crate::{
 
 /// The reason for which an attempt brought no receipt.
 #[derive(Debug)]
-pub(super) enum NotSent {
+pub(super) enum NoReceipt {
     /// The breaker is open.
     Rejected(Option<Duration>),
     Failed(SendError),
@@ -33,7 +33,7 @@ pub(super) async fn send(
     pipeline: &Pipeline,
     channel: &Arc<dyn Channel>,
     message: Message,
-) -> Result<Receipt, NotSent> {
+) -> Result<Receipt, NoReceipt> {
     let (pipeline, channel) = (pipeline.clone(), channel.clone());
     let work = move || {
         let (channel, message) = (channel.clone(), message.clone());
@@ -44,7 +44,7 @@ pub(super) async fn send(
     }));
     match (&mut task.0).await {
         Ok(sent) => sent.map_err(not_sent),
-        Err(error) => Err(NotSent::Failed(panicked(error))),
+        Err(error) => Err(NoReceipt::Failed(panicked(error))),
     }
 }
 
@@ -57,15 +57,15 @@ fn classify(result: &Result<Receipt, SendError>) -> Outcome {
     }
 }
 
-fn not_sent(error: PipelineError<SendError>) -> NotSent {
+fn not_sent(error: PipelineError<SendError>) -> NoReceipt {
     match error {
-        PipelineError::Rejected(rejection) => NotSent::Rejected(rejection.retry_after()),
+        PipelineError::Rejected(rejection) => NoReceipt::Rejected(rejection.retry_after()),
         PipelineError::TimedOut(elapsed) => {
             let limit = elapsed.limit().map(|limit| format!(" within {limit:?}"));
             let text = format!("no answer{}", limit.unwrap_or_default());
-            NotSent::Failed(SendError::retryable(text).uncertain())
+            NoReceipt::Failed(SendError::retryable(text).uncertain())
         }
-        PipelineError::Failed(error) => NotSent::Failed(error),
+        PipelineError::Failed(error) => NoReceipt::Failed(error),
     }
 }
 

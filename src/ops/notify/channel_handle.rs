@@ -10,19 +10,19 @@ use tokio::{
 };
 
 use super::{
-    Channel, Delivery, DeliveryState, ErasedChannel, EventNotice, Message, NotRetried,
-    Notification, Refusal,
-    attempt::{self, NotSent},
+    Channel, Delivery, DeliveryState, ErasedChannel, EventNotice, Message, NotResent, Notification,
+    Refusal,
+    attempt::{self, NoReceipt},
     channel_config::ChannelConfig,
     channel_health::ChannelHealth,
-    channel_store::{ChannelStore, Stored},
+    channel_store::{ChannelStore, StoredChannels},
     delivery::Attempted,
     delivery_log::DeliveryLog,
     message_id::message_id,
     metrics,
     origin::Origin,
-    outbox::{AttemptEnd, End, Next, Outbox, OutboxChange},
-    queued::Queued,
+    outbox::{AttemptEnd, MessageEnd, NextSend, Outbox, OutboxChange},
+    queued::QueuedMessage,
 };
 use crate::{
     Pipeline,
@@ -98,7 +98,7 @@ impl ChannelHandle {
     }
 
     /// Takes in what the store has of the channel.
-    pub(super) fn restore(&self, stored: &Stored, at: SystemTime, now: Instant) {
+    pub(super) fn restore(&self, stored: &StoredChannels, at: SystemTime, now: Instant) {
         let (queued, told, deliveries) = self.store.restore(stored, now);
         let mut state = self.state();
         for (key, notification, told_at) in told {
@@ -188,7 +188,7 @@ impl ChannelHandle {
                 && !queued.is_resend
             {
                 counts.push(DeliveryState::from(*end).as_str());
-                if *end == End::Dead {
+                if *end == MessageEnd::Dead {
                     state.health.gave_up();
                 }
             }
@@ -210,9 +210,9 @@ impl ChannelHandle {
         loop {
             let (at, now) = (SystemTime::now(), Instant::now());
             match self.next(at, now) {
-                Next::Send(queued) => self.send(queued).await,
-                Next::Wait(None) => self.wake.notified().await,
-                Next::Wait(Some(until)) => tokio::select! {
+                NextSend::Send(queued) => self.send(queued).await,
+                NextSend::Wait(None) => self.wake.notified().await,
+                NextSend::Wait(Some(until)) => tokio::select! {
                     () = self.wake.notified() => {}
                     () = sleep_until(until) => {}
                 },
@@ -220,7 +220,7 @@ impl ChannelHandle {
         }
     }
 
-    fn next(&self, at: SystemTime, now: Instant) -> Next {
+    fn next(&self, at: SystemTime, now: Instant) -> NextSend {
         let mut state = self.state();
         let (next, changes) = state.outbox.next(at, now);
         let counts = self.apply(&mut state, &changes, at, now);
@@ -229,7 +229,7 @@ impl ChannelHandle {
         next
     }
 
-    async fn send(&self, queued: Queued) {
+    async fn send(&self, queued: QueuedMessage) {
         let (begun_at, begin) = (SystemTime::now(), Instant::now());
         let message = self.message(
             queued.id.clone(),
@@ -248,14 +248,14 @@ impl ChannelHandle {
         let mut state = self.state();
         let mut counts = Vec::new();
         let end = match sent {
-            Err(NotSent::Rejected(wait)) => AttemptEnd::Rejected(wait),
+            Err(NoReceipt::Rejected(wait)) => AttemptEnd::Rejected(wait),
             Ok(receipt) => {
                 attempted.status = receipt.status();
                 state.health.succeeded();
                 state.log.tried(&queued, attempted);
                 AttemptEnd::Delivered
             }
-            Err(NotSent::Failed(error)) => {
+            Err(NoReceipt::Failed(error)) => {
                 attempted.status = error.status();
                 attempted.error = Some(error.to_string());
                 state.health.failed(&error.to_string(), at);
@@ -333,14 +333,14 @@ impl ChannelHandle {
     }
 
     /// Puts a dead letter into the queue again.
-    pub(crate) fn retry(&self, id: &str, at: SystemTime, now: Instant) -> Result<(), NotRetried> {
+    pub(crate) fn retry(&self, id: &str, at: SystemTime, now: Instant) -> Result<(), NotResent> {
         let mut state = self.state();
-        let letter = state.log.dead_letter(id).ok_or(NotRetried::NoDeadLetter)?;
+        let letter = state.log.dead_letter(id).ok_or(NotResent::NoDeadLetter)?;
         let is_outdated = |key: &str| state.outbox.knows(key);
         if !letter.is_resolve() && letter.key().is_some_and(is_outdated) {
-            return Err(NotRetried::Outdated);
+            return Err(NotResent::Outdated);
         }
-        let notification = state.log.revive(id).ok_or(NotRetried::NoDeadLetter)?;
+        let notification = state.log.revive(id).ok_or(NotResent::NoDeadLetter)?;
         let changes = state.outbox.retry(id.into(), notification, at, now);
         let counts = self.apply(&mut state, &changes, at, now);
         drop(state);

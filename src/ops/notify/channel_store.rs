@@ -10,7 +10,7 @@ use super::{
         delivery_from_json, delivery_to_json, notification_from_json, notification_to_json, text,
         time,
     },
-    queued::Queued,
+    queued::QueuedMessage,
 };
 use crate::ops::{
     store::{Collection, Document, Store},
@@ -68,7 +68,7 @@ impl ChannelStore {
         self.store.delete(Collection::Deliveries, &key);
     }
 
-    fn put_queued(&self, queued: &Queued) {
+    fn put_queued(&self, queued: &QueuedMessage) {
         let json = json!({
             "id": &*queued.id, "queued_at": unix(queued.queued_at), "attempts": queued.attempts,
             "notification": notification_to_json(&queued.notification),
@@ -103,9 +103,9 @@ impl ChannelStore {
     /// Returns what is there of the channel, in the order in which it came.
     pub(super) fn restore(
         &self,
-        stored: &Stored,
+        stored: &StoredChannels,
         now: Instant,
-    ) -> (Vec<Queued>, Vec<ToldBefore>, Vec<Delivery>) {
+    ) -> (Vec<QueuedMessage>, Vec<ToldBefore>, Vec<Delivery>) {
         let values = |documents: &[Document], part: &str| -> Vec<Value> {
             let prefix = format!("{}/{part}", self.channel);
             // Newest first, as the store has them.
@@ -118,7 +118,7 @@ impl ChannelStore {
         let queued = queued
             .iter()
             .filter_map(|value| queued_from_json(value, now));
-        let mut queued: Vec<Queued> = queued.collect();
+        let mut queued: Vec<QueuedMessage> = queued.collect();
         // The IDs sort by time.
         queued.sort_by(|a, b| a.id.cmp(&b.id));
         let told = values(&stored.told, "told/");
@@ -131,16 +131,16 @@ impl ChannelStore {
 
 /// The documents of all channels.
 #[derive(Debug)]
-pub(super) struct Stored {
+pub(super) struct StoredChannels {
     outbox: Vec<Document>,
     told: Vec<Document>,
     deliveries: Vec<Document>,
 }
 
-impl Stored {
+impl StoredChannels {
     /// Reads them. Blocks.
     pub(super) fn load(store: &Store) -> Self {
-        Stored {
+        StoredChannels {
             outbox: store.load(Collection::Outbox, MAX_LOADED),
             told: store.load(Collection::Told, MAX_LOADED),
             deliveries: store.load(Collection::Deliveries, MAX_LOADED),
@@ -148,8 +148,8 @@ impl Stored {
     }
 }
 
-fn queued_from_json(value: &Value, now: Instant) -> Option<Queued> {
-    Some(Queued {
+fn queued_from_json(value: &Value, now: Instant) -> Option<QueuedMessage> {
+    Some(QueuedMessage {
         id: text(value, "id")?.into(),
         notification: Arc::new(notification_from_json(&value["notification"])?),
         queued_at: time(&value["queued_at"])?,
@@ -182,7 +182,7 @@ mod tests {
         channel.keep(&told, None, SystemTime::now());
         let count = |collection| store.load(collection, 9).len();
         assert_eq!((count(Collection::Told), count(Collection::Outbox)), (1, 0));
-        let (queued, told, _) = channel.restore(&Stored::load(&store), Instant::now());
+        let (queued, told, _) = channel.restore(&StoredChannels::load(&store), Instant::now());
         assert_eq!((queued.len(), &*told[0].0), (0, "pay"));
         let forgotten = OutboxChange::Forgotten("pay".to_owned());
         channel.keep(&forgotten, None, SystemTime::now());

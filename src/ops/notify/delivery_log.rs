@@ -5,8 +5,8 @@ use tokio::time::Instant;
 use super::{
     Delivery, DeliveryState, Notification,
     delivery::Attempted,
-    outbox::{End, OutboxChange},
-    queued::Queued,
+    outbox::{MessageEnd, OutboxChange},
+    queued::QueuedMessage,
 };
 
 /// The deliveries in the log, dead letters apart.
@@ -49,7 +49,7 @@ impl DeliveryLog {
         }
     }
 
-    fn ended(&mut self, queued: &Queued, end: End) -> Option<&Delivery> {
+    fn ended(&mut self, queued: &QueuedMessage, end: MessageEnd) -> Option<&Delivery> {
         if queued.is_resend {
             return None;
         }
@@ -57,7 +57,7 @@ impl DeliveryLog {
         delivery.attempts = queued.attempts;
         delivery.state = end.into();
         delivery.next_at = None;
-        if end != End::Dead {
+        if end != MessageEnd::Dead {
             let at = self.recent.iter().position(|each| each.id == queued.id)?;
             return self.recent.get(at);
         }
@@ -84,7 +84,7 @@ impl DeliveryLog {
         }
     }
 
-    fn entry(&mut self, queued: &Queued) -> &mut Delivery {
+    fn entry(&mut self, queued: &QueuedMessage) -> &mut Delivery {
         let found = self.recent.iter().rposition(|each| each.id == queued.id);
         let index = found.unwrap_or_else(|| {
             let notification = &queued.notification;
@@ -99,7 +99,7 @@ impl DeliveryLog {
     }
 
     /// Takes in an attempt of a message that still waits.
-    pub(super) fn tried(&mut self, queued: &Queued, attempted: Attempted) {
+    pub(super) fn tried(&mut self, queued: &QueuedMessage, attempted: Attempted) {
         if !queued.is_resend {
             self.entry(queued).tried(attempted);
         }

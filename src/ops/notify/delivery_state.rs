@@ -1,4 +1,4 @@
-use super::outbox::End;
+use super::outbox::MessageEnd;
 
 /// The state of a message, as the delivery log has it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -52,14 +52,14 @@ impl DeliveryState {
     }
 }
 
-impl From<End> for DeliveryState {
-    fn from(end: End) -> Self {
+impl From<MessageEnd> for DeliveryState {
+    fn from(end: MessageEnd) -> Self {
         match end {
-            End::Delivered => DeliveryState::Delivered,
-            End::Dead => DeliveryState::Dead,
-            End::Superseded => DeliveryState::Superseded,
-            End::Cancelled => DeliveryState::Cancelled,
-            End::Dropped => DeliveryState::Dropped,
+            MessageEnd::Delivered => DeliveryState::Delivered,
+            MessageEnd::Dead => DeliveryState::Dead,
+            MessageEnd::Superseded => DeliveryState::Superseded,
+            MessageEnd::Cancelled => DeliveryState::Cancelled,
+            MessageEnd::Dropped => DeliveryState::Dropped,
         }
     }
 }

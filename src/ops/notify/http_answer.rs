@@ -14,13 +14,13 @@ const MAX_SHOWN: usize = 200;
 
 /// A response with a success.
 #[derive(Debug)]
-pub struct Answer {
+pub struct HttpAnswer {
     pub(super) status: StatusCode,
     /// The beginning of the body.
     pub(super) text: String,
 }
 
-impl Answer {
+impl HttpAnswer {
     pub(super) fn receipt(&self) -> Receipt {
         Receipt::new().with_status(self.status.as_u16())
     }

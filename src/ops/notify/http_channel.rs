@@ -1,7 +1,7 @@
 use std::{fmt, time::Duration};
 
 use super::{
-    Channel, ChannelBuilder, Message, Receipt, SendError, SendFuture, http_answer::Answer,
+    Channel, ChannelBuilder, Message, Receipt, SendError, SendFuture, http_answer::HttpAnswer,
     http_message::HttpMessage, http_sender::HttpSender,
 };
 use crate::call::ConfigError;
@@ -22,7 +22,7 @@ pub trait HttpFormat: Send + Sync + 'static {
     fn http_message(&self, message: &Message) -> HttpMessage;
 
     /// Reads the response to a message, whose status is a success.
-    fn read_answer(&self, answer: &Answer) -> Result<Receipt, SendError> {
+    fn read_answer(&self, answer: &HttpAnswer) -> Result<Receipt, SendError> {
         Ok(answer.receipt())
     }
 

@@ -12,7 +12,7 @@ use hyper_util::{
 use super::{
     SendError,
     address_policy::AddressPolicy,
-    http_answer::{Answer, read_beginning, status_error},
+    http_answer::{HttpAnswer, read_beginning, status_error},
     http_message::HttpMessage,
     http_url::HttpUrl,
     resolver::CheckedResolver,
@@ -162,7 +162,7 @@ impl HttpSender {
         &self,
         message: HttpMessage,
         at: SystemTime,
-    ) -> Result<Answer, SendError> {
+    ) -> Result<HttpAnswer, SendError> {
         let request = self.request(message)?;
         let client = self.client.get_or_init(|| client(self.policy())).as_ref();
         let client = client.map_err(SendError::permanent)?;
@@ -171,7 +171,7 @@ impl HttpSender {
         let (status, headers) = (response.status(), response.headers().clone());
         let text = self.safe(&read_beginning(response).await);
         if status.is_success() {
-            return Ok(Answer { status, text });
+            return Ok(HttpAnswer { status, text });
         }
         Err(status_error(status, &headers, &text, at))
     }

@@ -163,6 +163,6 @@ pub use self::{
 
 pub(crate) use self::{
     channel_handle::ChannelHandle, delivery::Delivery, delivery_state::DeliveryState,
-    erased_channel::ErasedChannel, not_retried::NotRetried, notifications::Notifications,
+    erased_channel::ErasedChannel, not_retried::NotResent, notifications::Notifications,
     origin::Origin, refusal::Refusal,
 };

@@ -12,8 +12,8 @@ use tokio::{
 };
 
 use super::{
-    ErasedChannel, EventNotice, Notification, channel_handle::ChannelHandle, channel_store::Stored,
-    metrics, origin::Origin,
+    ErasedChannel, EventNotice, Notification, channel_handle::ChannelHandle,
+    channel_store::StoredChannels, metrics, origin::Origin,
 };
 use crate::{
     call::ConfigError,
@@ -203,7 +203,7 @@ async fn run(inner: Arc<Inner>, journal: Journal) {
     file_is_there(&inner.store).await;
     let restored = inner.clone();
     let restoring = spawn_blocking(move || {
-        let stored = Stored::load(&restored.store);
+        let stored = StoredChannels::load(&restored.store);
         let (at, now) = (SystemTime::now(), Instant::now());
         for channel in &restored.channels {
             channel.restore(&stored, at, now);

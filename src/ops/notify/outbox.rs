@@ -6,7 +6,9 @@ use std::{
 
 use tokio::time::Instant;
 
-use super::{Notification, SendError, channel_config::ChannelConfig, queued::Queued, told::Told};
+use super::{
+    Notification, SendError, channel_config::ChannelConfig, queued::QueuedMessage, told::OpenGroups,
+};
 use crate::retry::Backoff;
 
 /// The wait after a rejection by the breaker that does not say how long it stays open.
@@ -21,9 +23,9 @@ pub(super) struct Outbox {
     max_queued: usize,
     give_up_after: Duration,
     backoff: Backoff,
-    queue: VecDeque<Queued>,
-    in_flight: Option<Queued>,
-    told: Told,
+    queue: VecDeque<QueuedMessage>,
+    in_flight: Option<QueuedMessage>,
+    told: OpenGroups,
     /// The time until which the peer wants to be left alone.
     paused_until: Option<Instant>,
 }
@@ -32,9 +34,9 @@ pub(super) struct Outbox {
 #[derive(Clone, Debug)]
 pub(super) enum OutboxChange {
     /// The message waits: for its first attempt, or for another one.
-    Waits(Queued),
+    Waits(QueuedMessage),
     /// The message does not wait any more.
-    Ended(Queued, End),
+    Ended(QueuedMessage, MessageEnd),
     /// The channel was told of a group, whose resolve must go there.
     Told(String, Arc<Notification>),
     /// The channel was told the end of a group, or nobody remembers it.
@@ -43,7 +45,7 @@ pub(super) enum OutboxChange {
 
 /// The end of a message in the outbox.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum End {
+pub(super) enum MessageEnd {
     Delivered,
     /// The last attempt has failed for good, or it is too old.
     Dead,
@@ -57,8 +59,8 @@ pub(super) enum End {
 
 /// The next step of the sender.
 #[derive(Debug)]
-pub(super) enum Next {
-    Send(Queued),
+pub(super) enum NextSend {
+    Send(QueuedMessage),
     /// Wait until then, or until there is something new.
     Wait(Option<Instant>),
 }
@@ -80,7 +82,7 @@ impl Outbox {
             backoff: config.backoff,
             queue: VecDeque::new(),
             in_flight: None,
-            told: Told::new(resend_every),
+            told: OpenGroups::new(resend_every),
             paused_until: None,
         }
     }
@@ -120,7 +122,7 @@ impl Outbox {
         at: SystemTime,
         now: Instant,
     ) -> Vec<OutboxChange> {
-        let queued = Queued {
+        let queued = QueuedMessage {
             id,
             queued_at: at,
             give_up_at: now + self.give_up_after,
@@ -139,14 +141,19 @@ impl Outbox {
         changes
     }
 
-    fn push_trigger(&mut self, key: &str, queued: Queued, changes: &mut Vec<OutboxChange>) {
+    fn push_trigger(&mut self, key: &str, queued: QueuedMessage, changes: &mut Vec<OutboxChange>) {
         match self.last_of(key) {
             Some(at) if !self.queue[at].is_resolve() => self.replace(at, queued, changes),
             _ => self.enqueue(queued, changes),
         }
     }
 
-    fn push_resolve(&mut self, key: &str, mut queued: Queued, changes: &mut Vec<OutboxChange>) {
+    fn push_resolve(
+        &mut self,
+        key: &str,
+        mut queued: QueuedMessage,
+        changes: &mut Vec<OutboxChange>,
+    ) {
         let is_in_flight = self.in_flight.iter().any(|each| each.has_key(key));
         match self.last_of(key) {
             Some(at) if self.queue[at].is_resolve() => return self.replace(at, queued, changes),
@@ -158,9 +165,9 @@ impl Outbox {
                 let is_ended_already = self.last_of(key).is_some();
                 let is_heard = self.told.contains(key) || is_in_flight || trigger.is_uncertain;
                 if is_ended_already || !is_heard {
-                    return changes.push(OutboxChange::Ended(trigger, End::Cancelled));
+                    return changes.push(OutboxChange::Ended(trigger, MessageEnd::Cancelled));
                 }
-                changes.push(OutboxChange::Ended(trigger, End::Superseded));
+                changes.push(OutboxChange::Ended(trigger, MessageEnd::Superseded));
             }
             None if self.told.contains(key) || is_in_flight => {}
             // It would be the end of what nobody here has heard of.
@@ -170,21 +177,21 @@ impl Outbox {
     }
 
     /// Puts a newer message in the place of one of the same group, whose backoff goes on.
-    fn replace(&mut self, at: usize, mut queued: Queued, changes: &mut Vec<OutboxChange>) {
+    fn replace(&mut self, at: usize, mut queued: QueuedMessage, changes: &mut Vec<OutboxChange>) {
         let old = &self.queue[at];
         queued.attempts = old.attempts;
         queued.next_at = old.next_at;
         queued.is_uncertain = old.is_uncertain;
         let old = std::mem::replace(&mut self.queue[at], queued.clone());
-        changes.push(OutboxChange::Ended(old, End::Superseded));
+        changes.push(OutboxChange::Ended(old, MessageEnd::Superseded));
         changes.push(OutboxChange::Waits(queued));
     }
 
-    fn enqueue(&mut self, queued: Queued, changes: &mut Vec<OutboxChange>) {
+    fn enqueue(&mut self, queued: QueuedMessage, changes: &mut Vec<OutboxChange>) {
         if self.queue.len() >= self.max_queued {
             let oldest = self.queue.iter().position(|each| !each.is_resolve());
             if let Some(dropped) = self.queue.remove(oldest.unwrap_or(0)) {
-                changes.push(OutboxChange::Ended(dropped, End::Dropped));
+                changes.push(OutboxChange::Ended(dropped, MessageEnd::Dropped));
             }
         }
         self.queue.push_back(queued.clone());
@@ -196,15 +203,15 @@ impl Outbox {
     }
 
     /// Returns what to do now. A message that is returned is in flight until [`finished`](Self::finished).
-    pub(super) fn next(&mut self, at: SystemTime, now: Instant) -> (Next, Vec<OutboxChange>) {
+    pub(super) fn next(&mut self, at: SystemTime, now: Instant) -> (NextSend, Vec<OutboxChange>) {
         let mut changes = Vec::new();
         if self.in_flight.is_some() {
-            return (Next::Wait(None), changes);
+            return (NextSend::Wait(None), changes);
         }
         self.give_up(now, &mut changes);
         if let Some(until) = self.paused_until.filter(|until| *until > now) {
             let until = self.next_give_up().map_or(until, |at| at.min(until));
-            return (Next::Wait(Some(until)), changes);
+            return (NextSend::Wait(Some(until)), changes);
         }
         self.paused_until = None;
         let found = self.first_due(now);
@@ -215,11 +222,11 @@ impl Outbox {
         let Some(mut queued) = queued else {
             let waits = [found.err().flatten(), self.told.next_at()];
             let until = waits.into_iter().flatten().min();
-            return (Next::Wait(until), changes);
+            return (NextSend::Wait(until), changes);
         };
         queued.attempts += 1;
         self.in_flight = Some(queued.clone());
-        (Next::Send(queued), changes)
+        (NextSend::Send(queued), changes)
     }
 
     /// Returns the first message that is due, or else when one is. Messages of a group wait for those before them.
@@ -238,9 +245,9 @@ impl Outbox {
         Err(next)
     }
 
-    fn resend(&mut self, at: SystemTime, now: Instant) -> Option<Queued> {
+    fn resend(&mut self, at: SystemTime, now: Instant) -> Option<QueuedMessage> {
         let notification = self.told.take_due(now)?;
-        Some(Queued {
+        Some(QueuedMessage {
             id: "resend".into(),
             notification,
             queued_at: at,
@@ -255,7 +262,7 @@ impl Outbox {
     fn give_up(&mut self, now: Instant, changes: &mut Vec<OutboxChange>) {
         while let Some(old) = self.queue.iter().position(|each| each.give_up_at <= now) {
             if let Some(queued) = self.queue.remove(old) {
-                changes.push(OutboxChange::Ended(queued, End::Dead));
+                changes.push(OutboxChange::Ended(queued, MessageEnd::Dead));
             }
         }
     }
@@ -305,7 +312,7 @@ impl Outbox {
 
     fn delivered(
         &mut self,
-        queued: Queued,
+        queued: QueuedMessage,
         at: SystemTime,
         now: Instant,
         changes: &mut Vec<OutboxChange>,
@@ -325,11 +332,11 @@ impl Outbox {
                 changes.extend(forgotten.map(OutboxChange::Forgotten));
             }
         }
-        changes.push(OutboxChange::Ended(queued, End::Delivered));
+        changes.push(OutboxChange::Ended(queued, MessageEnd::Delivered));
     }
 
     /// Ends a message for good, with the resolve behind it if nobody has heard of its alerts.
-    fn dead(&mut self, queued: Queued, changes: &mut Vec<OutboxChange>) {
+    fn dead(&mut self, queued: QueuedMessage, changes: &mut Vec<OutboxChange>) {
         if let Some(key) = queued.notification.key()
             && !queued.is_resolve()
             && !queued.is_uncertain
@@ -338,13 +345,13 @@ impl Outbox {
             && self.queue[behind].is_resolve()
             && let Some(resolve) = self.queue.remove(behind)
         {
-            changes.push(OutboxChange::Ended(resolve, End::Cancelled));
+            changes.push(OutboxChange::Ended(resolve, MessageEnd::Cancelled));
         }
-        changes.push(OutboxChange::Ended(queued, End::Dead));
+        changes.push(OutboxChange::Ended(queued, MessageEnd::Dead));
     }
 
     /// Puts a message back to the front, unless what came meanwhile makes it void.
-    fn wait_again(&mut self, queued: Queued, changes: &mut Vec<OutboxChange>) {
+    fn wait_again(&mut self, queued: QueuedMessage, changes: &mut Vec<OutboxChange>) {
         if queued.is_resend {
             return;
         }
@@ -357,16 +364,16 @@ impl Outbox {
         let is_heard = queued.is_uncertain || self.told.contains(key);
         if self.queue[behind].is_resolve() && !is_heard {
             if let Some(resolve) = self.queue.remove(behind) {
-                changes.push(OutboxChange::Ended(resolve, End::Cancelled));
+                changes.push(OutboxChange::Ended(resolve, MessageEnd::Cancelled));
             }
-            return changes.push(OutboxChange::Ended(queued, End::Cancelled));
+            return changes.push(OutboxChange::Ended(queued, MessageEnd::Cancelled));
         }
         let newer = &mut self.queue[behind];
         newer.next_at = queued.next_at;
         newer.attempts = queued.attempts;
         newer.is_uncertain |= queued.is_uncertain;
         changes.push(OutboxChange::Waits(newer.clone()));
-        changes.push(OutboxChange::Ended(queued, End::Superseded));
+        changes.push(OutboxChange::Ended(queued, MessageEnd::Superseded));
     }
 
     fn first_of(&self, key: &str) -> Option<usize> {
@@ -382,7 +389,7 @@ impl Outbox {
         now: Instant,
     ) -> Vec<OutboxChange> {
         let mut changes = Vec::new();
-        let queued = Queued {
+        let queued = QueuedMessage {
             id,
             notification,
             queued_at: at,
@@ -398,7 +405,12 @@ impl Outbox {
     }
 
     /// Adds a message that waited before a restart. Its last attempt may have succeeded.
-    pub(super) fn restore_queued(&mut self, mut queued: Queued, at: SystemTime, now: Instant) {
+    pub(super) fn restore_queued(
+        &mut self,
+        mut queued: QueuedMessage,
+        at: SystemTime,
+        now: Instant,
+    ) {
         let age = at.duration_since(queued.queued_at).unwrap_or_default();
         queued.give_up_at = now + self.give_up_after.saturating_sub(age);
         queued.next_at = now;

@@ -18,7 +18,7 @@ struct Bench {
     now: Instant,
     number: u32,
     /// What was delivered, and what became of the rest, in order.
-    ends: Vec<(String, End)>,
+    ends: Vec<(String, MessageEnd)>,
 }
 
 impl Bench {
@@ -81,12 +81,12 @@ impl Bench {
     }
 
     /// Returns the message that is sent now.
-    fn next(&mut self) -> Option<Queued> {
+    fn next(&mut self) -> Option<QueuedMessage> {
         let (next, changes) = self.outbox.next(self.at(), self.now);
         self.take(changes);
         match next {
-            Next::Send(queued) => Some(queued),
-            Next::Wait(_) => None,
+            NextSend::Send(queued) => Some(queued),
+            NextSend::Wait(_) => None,
         }
     }
 
@@ -117,7 +117,7 @@ impl Bench {
         self.now += time;
     }
 
-    fn ended(&self, id: &str) -> Option<End> {
+    fn ended(&self, id: &str) -> Option<MessageEnd> {
         let found = self.ends.iter().find(|(each, _)| each == id);
         found.map(|(_, end)| *end)
     }
@@ -142,14 +142,14 @@ fn resolve_cancels_a_trigger_that_nobody_has_heard_of() {
     let mut bench = Bench::new();
     let trigger = bench.trigger("pay");
     bench.resolve("pay");
-    assert_eq!(bench.ended(&trigger), Some(End::Cancelled));
+    assert_eq!(bench.ended(&trigger), Some(MessageEnd::Cancelled));
     assert!(bench.next().is_none());
     // The same after an attempt that the peer has surely not taken.
     let trigger = bench.trigger("pay");
     bench.begin();
     bench.fail();
     bench.resolve("pay");
-    assert_eq!(bench.ended(&trigger), Some(End::Cancelled));
+    assert_eq!(bench.ended(&trigger), Some(MessageEnd::Cancelled));
     bench.wait(SECOND);
     assert!(bench.next().is_none());
 }
@@ -162,7 +162,7 @@ fn resolve_is_sent_if_the_trigger_may_have_arrived() {
     let lost = SendError::retryable("the connection broke").uncertain();
     bench.finish(AttemptEnd::Failed(lost));
     let resolve = bench.resolve("pay");
-    assert_eq!(bench.ended(&trigger), Some(End::Superseded));
+    assert_eq!(bench.ended(&trigger), Some(MessageEnd::Superseded));
     bench.wait(SECOND);
     assert_eq!(bench.deliver_all(), [resolve]);
 }
@@ -175,23 +175,23 @@ fn resolve_during_the_attempt_of_its_trigger_waits_for_what_becomes_of_it() {
     let resolve = bench.resolve("pay");
     assert!(bench.next().is_none(), "one at a time");
     bench.finish(AttemptEnd::Delivered);
-    assert_eq!(bench.ended(&trigger), Some(End::Delivered));
+    assert_eq!(bench.ended(&trigger), Some(MessageEnd::Delivered));
     assert_eq!(bench.deliver_all(), [resolve]);
 
     let trigger = bench.trigger("pay");
     bench.begin();
     let resolve = bench.resolve("pay");
     bench.fail();
-    assert_eq!(bench.ended(&trigger), Some(End::Cancelled));
-    assert_eq!(bench.ended(&resolve), Some(End::Cancelled));
+    assert_eq!(bench.ended(&trigger), Some(MessageEnd::Cancelled));
+    assert_eq!(bench.ended(&resolve), Some(MessageEnd::Cancelled));
 
     let trigger = bench.trigger("pay");
     bench.begin();
     let resolve = bench.resolve("pay");
     let refused = SendError::permanent("responds 404");
     bench.finish(AttemptEnd::Failed(refused));
-    assert_eq!(bench.ended(&trigger), Some(End::Dead));
-    assert_eq!(bench.ended(&resolve), Some(End::Cancelled));
+    assert_eq!(bench.ended(&trigger), Some(MessageEnd::Dead));
+    assert_eq!(bench.ended(&resolve), Some(MessageEnd::Cancelled));
 }
 
 #[test]
@@ -201,7 +201,7 @@ fn trigger_is_replaced_by_a_newer_one_whose_backoff_goes_on() {
     bench.begin();
     bench.fail();
     let new = bench.trigger("pay");
-    assert_eq!(bench.ended(&old), Some(End::Superseded));
+    assert_eq!(bench.ended(&old), Some(MessageEnd::Superseded));
     assert!(bench.next().is_none(), "the peer is still left alone");
     bench.wait(SECOND);
     let queued = bench.next().expect("due");
@@ -279,18 +279,18 @@ fn message_is_given_up_after_its_time_and_at_once_for_good() {
     bench.fail();
     assert_eq!(
         bench.ended(&old),
-        Some(End::Dead),
+        Some(MessageEnd::Dead),
         "the next would be too late"
     );
     // Those that the breaker never admitted, too.
     let old = bench.event();
     bench.wait(10 * SECOND);
     assert!(bench.next().is_none());
-    assert_eq!(bench.ended(&old), Some(End::Dead));
+    assert_eq!(bench.ended(&old), Some(MessageEnd::Dead));
     let refused = bench.event();
     bench.begin();
     bench.finish(AttemptEnd::Failed(SendError::permanent("responds 400")));
-    assert_eq!(bench.ended(&refused), Some(End::Dead));
+    assert_eq!(bench.ended(&refused), Some(MessageEnd::Dead));
 }
 
 #[test]
@@ -302,7 +302,7 @@ fn message_is_given_up_in_time_while_the_circuit_is_open() {
     bench.finish(AttemptEnd::Rejected(Some(60 * SECOND)));
     let (next, _) = bench.outbox.next(bench.at(), bench.now);
     assert!(
-        matches!(next, Next::Wait(Some(until)) if until == given_up_at),
+        matches!(next, NextSend::Wait(Some(until)) if until == given_up_at),
         "{next:?}"
     );
 }
@@ -313,7 +313,7 @@ fn full_queue_drops_the_oldest_that_is_no_resolve() {
     bench.trigger("pay");
     bench.deliver_all();
     let (resolve, old, new) = (bench.resolve("pay"), bench.event(), bench.event());
-    assert_eq!(bench.ended(&old), Some(End::Dropped));
+    assert_eq!(bench.ended(&old), Some(MessageEnd::Dropped));
     assert_eq!(bench.deliver_all(), [resolve, new]);
 }
 
@@ -410,7 +410,7 @@ proptest! {
         let mut heard: BTreeMap<String, bool> = BTreeMap::new();
         let mut maybe: BTreeMap<String, bool> = BTreeMap::new();
         let mut refused = Vec::new();
-        let mut sent: Option<Queued> = None;
+        let mut sent: Option<QueuedMessage> = None;
         for step in steps.into_iter().chain([Step::Deliver]) {
             match step {
                 Step::Trigger(n) => {

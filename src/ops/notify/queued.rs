@@ -6,7 +6,7 @@ use super::Notification;
 
 /// A message that waits to be sent.
 #[derive(Clone, Debug)]
-pub(super) struct Queued {
+pub(super) struct QueuedMessage {
     pub(super) id: Arc<str>,
     pub(super) notification: Arc<Notification>,
     pub(super) queued_at: SystemTime,
@@ -20,7 +20,7 @@ pub(super) struct Queued {
     pub(super) is_resend: bool,
 }
 
-impl Queued {
+impl QueuedMessage {
     pub(super) fn has_key(&self, key: &str) -> bool {
         self.notification.key() == Some(key)
     }

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use super::{
     ChannelBuilder, HttpChannel, Message, Receipt, SendError,
     brief::{Brief, shortened},
-    http_answer::Answer,
+    http_answer::HttpAnswer,
     http_channel::HttpFormat,
     http_message::HttpMessage,
 };
@@ -52,7 +52,7 @@ impl HttpFormat for Slack {
         HttpMessage::new(body(&Brief::new(message)).to_string())
     }
 
-    fn read_answer(&self, answer: &Answer) -> Result<Receipt, SendError> {
+    fn read_answer(&self, answer: &HttpAnswer) -> Result<Receipt, SendError> {
         match answer.text.trim() {
             "ok" => Ok(answer.receipt()),
             text => {

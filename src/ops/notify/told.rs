@@ -15,7 +15,7 @@ const RESTORED_FOR: Duration = Duration::from_secs(24 * 3_600);
 
 /// The alert groups whose trigger a channel has taken, and whose resolve it has not: where a resolve must go.
 #[derive(Debug, Default)]
-pub(super) struct Told {
+pub(super) struct OpenGroups {
     groups: BTreeMap<String, ToldGroup>,
     resend_every: Option<Duration>,
 }
@@ -29,9 +29,9 @@ pub(super) struct ToldGroup {
     resend_until: Option<Instant>,
 }
 
-impl Told {
+impl OpenGroups {
     pub(super) fn new(resend_every: Option<Duration>) -> Self {
-        Told {
+        OpenGroups {
             groups: BTreeMap::new(),
             resend_every,
         }

@@ -5,8 +5,8 @@ use opentelemetry_sdk::trace::Sampler;
 use tracing::level_filters::LevelFilter;
 
 use super::{
-    Otlp, Protocol, Signal,
-    config::{Config, Destination},
+    Otlp, OtlpProtocol, Signal,
+    config::{Destination, ExportConfig},
     variables::{Variables, endpoint, header, wrong},
 };
 use crate::{
@@ -30,7 +30,7 @@ pub struct OtlpBuilder {
     service: Option<Label>,
     attributes: Vec<(String, String)>,
     endpoint: Option<String>,
-    protocol: Option<Protocol>,
+    protocol: Option<OtlpProtocol>,
     headers: Vec<(String, String)>,
     timeout: Option<Duration>,
     exported: [Option<bool>; 3],
@@ -85,9 +85,9 @@ impl OtlpBuilder {
     }
 
     /// Sets the protocol for all signals. Default: `OTEL_EXPORTER_OTLP_PROTOCOL` and those of each signal, or else
-    /// [`Protocol::HttpProtobuf`], as the specification asks for.
+    /// [`OtlpProtocol::HttpProtobuf`], as the specification asks for.
     #[must_use]
-    pub fn protocol(mut self, protocol: Protocol) -> Self {
+    pub fn protocol(mut self, protocol: OtlpProtocol) -> Self {
         self.protocol = Some(protocol);
         self
     }
@@ -182,7 +182,7 @@ impl OtlpBuilder {
         Otlp::start(self.config(&variables)?)
     }
 
-    fn config(&self, variables: &Variables<'_>) -> Result<Config, ConfigError> {
+    fn config(&self, variables: &Variables<'_>) -> Result<ExportConfig, ConfigError> {
         let mut destinations = [None, None, None];
         for signal in Signal::ALL {
             let exported = self.exported[signal.index()];
@@ -197,7 +197,7 @@ impl OtlpBuilder {
                 .metric_interval()?
                 .unwrap_or(DEFAULT_METRIC_INTERVAL),
         };
-        Ok(Config {
+        Ok(ExportConfig {
             resource: self.resource(variables)?,
             destinations,
             sampler: self.sampler(variables)?,
@@ -221,7 +221,7 @@ impl OtlpBuilder {
             Some(protocol) => protocol,
             None => variables
                 .protocol(signal)?
-                .unwrap_or(Protocol::HttpProtobuf),
+                .unwrap_or(OtlpProtocol::HttpProtobuf),
         };
         let of_builder = |text: &str| endpoint("endpoint", text, signal, protocol, false, false);
         let uri = match &self.endpoint {

@@ -4,12 +4,12 @@ use http::{HeaderMap, Uri};
 use opentelemetry_sdk::trace::Sampler;
 use tracing::level_filters::LevelFilter;
 
-use super::Protocol;
+use super::OtlpProtocol;
 use crate::ops::recorder::Recorder;
 
 /// The checked settings of an exporter.
 #[derive(Debug)]
-pub(super) struct Config {
+pub(super) struct ExportConfig {
     /// The attributes of the process, each name once.
     pub(super) resource: Vec<(String, String)>,
     /// Destinations, by [`Signal::index`](super::Signal::index); `None` if the signal is not exported.
@@ -30,7 +30,7 @@ pub(super) struct Config {
 /// The place to which one signal is sent.
 #[derive(Clone, Debug)]
 pub(super) struct Destination {
-    pub(super) protocol: Protocol,
+    pub(super) protocol: OtlpProtocol,
     /// With the path of the signal.
     pub(super) uri: Uri,
     /// Values are marked as sensitive.
@@ -57,7 +57,7 @@ pub(super) struct TlsFiles {
     pub(super) client: Option<(String, String)>,
 }
 
-impl Config {
+impl ExportConfig {
     pub(super) fn uses_tls(&self) -> bool {
         let mut destinations = self.destinations.iter().flatten();
         destinations.any(|destination| destination.uri.scheme() == Some(&http::uri::Scheme::HTTPS))

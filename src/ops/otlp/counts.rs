@@ -29,7 +29,7 @@ pub struct OtlpStats {
 
 /// The counters of the items of a signal.
 #[derive(Debug)]
-pub(super) struct Counts {
+pub(super) struct ItemCounts {
     signal: Signal,
     sent: AtomicU64,
     rejected: AtomicU64,
@@ -38,14 +38,14 @@ pub(super) struct Counts {
     error: Mutex<Option<String>>,
 }
 
-/// The numbers that have been added to the metrics already, in the order of [`Counts::now`].
+/// The numbers that have been added to the metrics already, in the order of [`ItemCounts::now`].
 pub(super) type Published = [u64; 4];
 
 const OUTCOMES: [&str; 4] = ["sent", "rejected", "failed", "dropped"];
 
-impl Counts {
+impl ItemCounts {
     pub(super) fn new(signal: Signal) -> Self {
-        Counts {
+        ItemCounts {
             signal,
             sent: AtomicU64::new(0),
             rejected: AtomicU64::new(0),

@@ -12,9 +12,9 @@ use super::{
     Signal,
     answer::Answer,
     config::Destination,
-    control::{Control, Done, past_stop},
-    counts::{Counts, Published},
-    source::{Batch, Source},
+    control::{Done, ExportControl, past_stop},
+    counts::{ItemCounts, Published},
+    source::{Batch, SignalSource},
     transport::Transport,
 };
 use crate::retry::Backoff;
@@ -30,12 +30,12 @@ const MAX_AFTER: Duration = Duration::from_secs(30);
 /// The task that brings the batches of one signal to the collector, one after the other.
 pub(super) struct Courier {
     pub(super) signal: Signal,
-    pub(super) source: Source,
+    pub(super) source: SignalSource,
     pub(super) destination: Destination,
     pub(super) transport: Arc<Transport>,
     pub(super) resource: Arc<Resource>,
-    pub(super) counts: Arc<Counts>,
-    pub(super) control: watch::Receiver<Control>,
+    pub(super) counts: Arc<ItemCounts>,
+    pub(super) control: watch::Receiver<ExportControl>,
     pub(super) done: Arc<watch::Sender<Done>>,
     pub(super) published: Published,
 }
@@ -152,7 +152,11 @@ impl Courier {
 
 /// Waits before another attempt. A flush ends the wait, unless the collector has asked for it. Returns `false` if the exporter stops
 /// before its end.
-async fn pause(until: Instant, is_asked: bool, control: &mut watch::Receiver<Control>) -> bool {
+async fn pause(
+    until: Instant,
+    is_asked: bool,
+    control: &mut watch::Receiver<ExportControl>,
+) -> bool {
     loop {
         let slept = pin!(tokio::time::sleep_until(until.into()));
         match select(slept, pin!(control.changed())).await {

@@ -15,12 +15,12 @@ use tracing_subscriber::{Layer, registry::LookupSpan};
 
 use super::{
     FlushError, OtlpBuilder, OtlpStats, Signal,
-    config::Config,
-    control::{Control, Done},
-    counts::Counts,
+    config::ExportConfig,
+    control::{Done, ExportControl},
+    counts::ItemCounts,
     filter::ExportFilter,
     inbox::Inbox,
-    log_layer::LogLayer,
+    log_layer::ExportLogLayer,
     spans::QueueSpans,
     worker::{Inboxes, Worker},
 };
@@ -45,8 +45,8 @@ struct Running {
     tracer: Option<SdkTracer>,
     span_level: LevelFilter,
     log_level: LevelFilter,
-    counts: [Arc<Counts>; 3],
-    control: watch::Sender<Control>,
+    counts: [Arc<ItemCounts>; 3],
+    control: watch::Sender<ExportControl>,
     done: watch::Receiver<Done>,
     runtime: tokio::runtime::Handle,
     is_stopped: AtomicBool,
@@ -56,12 +56,12 @@ impl Otlp {
     /// Returns a builder, which takes what is not set from the `OTEL_*` variables.
     ///
     /// ```
-    /// use tower_keep::ops::otlp::{Otlp, Protocol};
+    /// use tower_keep::ops::otlp::{Otlp, OtlpProtocol};
     ///
     /// let otlp = Otlp::builder()
     ///     .service("orders")
     ///     .endpoint("http://127.0.0.1:4317")
-    ///     .protocol(Protocol::Grpc)
+    ///     .protocol(OtlpProtocol::Grpc)
     ///     .build()?;
     /// # let _ = otlp;
     /// # Ok::<_, tower_keep::ConfigError>(())
@@ -91,11 +91,11 @@ impl Otlp {
         Otlp(Arc::new(Inner { running: None }))
     }
 
-    pub(super) fn start(config: Config) -> Result<Self, ConfigError> {
+    pub(super) fn start(config: ExportConfig) -> Result<Self, ConfigError> {
         let (span_level, log_level) = (config.span_level, config.log_level);
         let sampler = config.sampler.clone();
-        let counts = Signal::ALL.map(|signal| Arc::new(Counts::new(signal)));
-        let (control, wishes) = watch::channel(Control::default());
+        let counts = Signal::ALL.map(|signal| Arc::new(ItemCounts::new(signal)));
+        let (control, wishes) = watch::channel(ExportControl::default());
         let worker = Worker::start(config, &counts, wishes)?;
         let spans = worker.inboxes.spans.clone();
         let running = Running {
@@ -209,7 +209,7 @@ impl Running {
             spans: self.span_level,
             events: self.log_level,
         };
-        Some(LogLayer::new(inbox).with_filter(filter))
+        Some(ExportLogLayer::new(inbox).with_filter(filter))
     }
 
     fn stats(&self, signal: Signal) -> OtlpStats {

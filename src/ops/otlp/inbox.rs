@@ -5,7 +5,7 @@ use std::sync::{
 
 use tokio::sync::Notify;
 
-use super::{config::BatchConfig, counts::Counts, queue::Queue};
+use super::{config::BatchConfig, counts::ItemCounts, queue::Queue};
 
 /// The bytes that wait for one signal; beyond, items are dropped.
 const MAX_BYTES: usize = 8 * 1_024 * 1_024;
@@ -19,11 +19,11 @@ pub(super) struct Inbox<T> {
     max_batch: usize,
     full_batch: Notify,
     is_closed: AtomicBool,
-    counts: Arc<Counts>,
+    counts: Arc<ItemCounts>,
 }
 
 impl<T> Inbox<T> {
-    pub(super) fn new(config: &BatchConfig, counts: Arc<Counts>) -> Self {
+    pub(super) fn new(config: &BatchConfig, counts: Arc<ItemCounts>) -> Self {
         Inbox {
             queue: Mutex::new(Queue::new(config.max_queue, MAX_BYTES)),
             max_batch: config.max_batch,

@@ -13,7 +13,7 @@ const MAX_MESSAGE: usize = 16_384;
 
 /// The fields of an event, bounded.
 #[derive(Debug, Default)]
-pub(super) struct LogFields {
+pub(super) struct ExportFields {
     pub(super) message: String,
     pub(super) fields: Vec<(&'static str, LogValue)>,
     pub(super) dropped: u32,
@@ -21,7 +21,7 @@ pub(super) struct LogFields {
     pub(super) target: Option<Box<str>>,
 }
 
-impl LogFields {
+impl ExportFields {
     fn add(&mut self, field: &Field, value: impl FnOnce() -> LogValue) {
         match self.fields.len() < MAX_FIELDS {
             true => self.fields.push((field.name(), value())),
@@ -44,7 +44,7 @@ impl LogFields {
     }
 }
 
-impl Visit for LogFields {
+impl Visit for ExportFields {
     fn record_bool(&mut self, field: &Field, value: bool) {
         self.add(field, || LogValue::Bool(value));
     }

@@ -11,7 +11,7 @@ use tracing_subscriber::{
     registry::LookupSpan,
 };
 
-use super::{inbox::Inbox, log_fields::LogFields, log_record::LogRecord};
+use super::{inbox::Inbox, log_fields::ExportFields, log_record::ExportRecord};
 use crate::{
     Context,
     call::{CatchScope, catch_hook},
@@ -23,15 +23,15 @@ use crate::{
 /// It is a layer of this crate and not `opentelemetry-appender-tracing`: that one builds the records of the SDK, with a batch
 /// processor, on the calling thread; here an event is kept as it is, and becomes a message on the exporter's thread.
 #[derive(Debug)]
-pub(super) struct LogLayer {
-    inbox: Arc<Inbox<LogRecord>>,
+pub(super) struct ExportLogLayer {
+    inbox: Arc<Inbox<ExportRecord>>,
     /// The subscriber, which knows the IDs of spans.
     dispatch: OnceLock<WeakDispatch>,
 }
 
-impl LogLayer {
-    pub(super) fn new(inbox: Arc<Inbox<LogRecord>>) -> Self {
-        LogLayer {
+impl ExportLogLayer {
+    pub(super) fn new(inbox: Arc<Inbox<ExportRecord>>) -> Self {
+        ExportLogLayer {
             inbox,
             dispatch: OnceLock::new(),
         }
@@ -55,7 +55,7 @@ impl LogLayer {
     }
 }
 
-impl<S> Layer<S> for LogLayer
+impl<S> Layer<S> for ExportLogLayer
 where
     S: Subscriber + for<'lookup> LookupSpan<'lookup>,
 {
@@ -66,10 +66,10 @@ where
     fn on_event(&self, event: &Event<'_>, ctx: LayerContext<'_, S>) {
         // Values are foreign code. Their panics are caught, and reported by this crate.
         let _scope = CatchScope::enter();
-        let mut fields = LogFields::default();
+        let mut fields = ExportFields::default();
         let _ = catch_hook(|| event.record(&mut fields));
         let span = self.exported_span(event, &ctx);
-        let record = Context::with_current(|call| LogRecord {
+        let record = Context::with_current(|call| ExportRecord {
             at: SystemTime::now(),
             metadata: event.metadata(),
             target: fields.target,

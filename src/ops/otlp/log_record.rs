@@ -18,7 +18,7 @@ const SPAN_FIELDS: [&str; 2] = ["trace_id", "span_id"];
 
 /// An event as it waits for its export.
 #[derive(Debug)]
-pub(super) struct LogRecord {
+pub(super) struct ExportRecord {
     pub(super) at: SystemTime,
     pub(super) metadata: &'static Metadata<'static>,
     /// The target, where that is not the one of the metadata: events of the `log` crate.
@@ -42,7 +42,7 @@ pub(super) enum LogValue {
     Text(String),
 }
 
-impl LogRecord {
+impl ExportRecord {
     pub(super) fn size(&self) -> usize {
         let fields = self.fields.iter().map(|(_, value)| match value {
             LogValue::Text(text) => text.capacity(),
@@ -50,7 +50,7 @@ impl LogRecord {
         });
         let ids = [&self.target, &self.request_id, &self.correlation_id];
         let ids = ids.into_iter().flatten().map(|id| id.len());
-        size_of::<LogRecord>()
+        size_of::<ExportRecord>()
             + self.fields.capacity() * size_of::<(&str, LogValue)>()
             + self.message.capacity()
             + fields.chain(ids).sum::<usize>()
@@ -118,7 +118,7 @@ impl LogRecord {
 }
 
 /// Encodes a batch of events.
-pub(super) fn encode(records: Vec<LogRecord>, resource: &Resource, now: SystemTime) -> Bytes {
+pub(super) fn encode(records: Vec<ExportRecord>, resource: &Resource, now: SystemTime) -> Bytes {
     let observed = nanos(now);
     let mut scopes: Vec<ScopeLogs> = Vec::new();
     for record in records {

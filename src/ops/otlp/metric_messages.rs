@@ -28,15 +28,15 @@ const MAX_POINTS: usize = 1_000;
 
 /// The times of a message.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Times {
+pub(super) struct MessageTimes {
     /// The time at which counters were zero.
     pub(super) start: u64,
     pub(super) now: u64,
 }
 
-impl Times {
+impl MessageTimes {
     pub(super) fn new(start: SystemTime, now: SystemTime) -> Self {
-        Times {
+        MessageTimes {
             start: nanos(start),
             now: nanos(now),
         }
@@ -46,7 +46,7 @@ impl Times {
 /// Encodes all families, in messages of at most a thousand data points. Returns each message with the number of its points.
 pub(super) fn encode(
     families: &[ExposedFamily],
-    times: Times,
+    times: MessageTimes,
     resource: &Resource,
 ) -> Vec<(Bytes, u64)> {
     let names: BTreeSet<&str> = families.iter().map(ExposedFamily::name).collect();
@@ -97,7 +97,7 @@ fn metric(
     family: &ExposedFamily,
     series: Vec<ExposedSeries<'_>>,
     names: &BTreeSet<&str>,
-    times: Times,
+    times: MessageTimes,
 ) -> Metric {
     Metric {
         name: metric_names::metric_name(family.name(), |name| names.contains(name)).to_owned(),
@@ -109,7 +109,11 @@ fn metric(
 }
 
 /// Returns the data points; the series of a family have one kind.
-fn data(family: &ExposedFamily, series: Vec<ExposedSeries<'_>>, times: Times) -> Option<Data> {
+fn data(
+    family: &ExposedFamily,
+    series: Vec<ExposedSeries<'_>>,
+    times: MessageTimes,
+) -> Option<Data> {
     let cumulative = AggregationTemporality::Cumulative.into();
     let numbers = |series: Vec<ExposedSeries<'_>>| {
         let points = series.into_iter().map(|series| number(series, times));
@@ -142,7 +146,7 @@ fn data(family: &ExposedFamily, series: Vec<ExposedSeries<'_>>, times: Times) ->
     }
 }
 
-fn number(series: ExposedSeries<'_>, times: Times) -> NumberDataPoint {
+fn number(series: ExposedSeries<'_>, times: MessageTimes) -> NumberDataPoint {
     use number_data_point::Value::{AsDouble, AsInt};
     let value = match series.value {
         ExposedValue::Counter(sum) => AsInt(i64::try_from(sum).unwrap_or(i64::MAX)),
@@ -158,7 +162,7 @@ fn number(series: ExposedSeries<'_>, times: Times) -> NumberDataPoint {
     }
 }
 
-fn histogram(series: ExposedSeries<'_>, bounds: &[f64], times: Times) -> HistogramDataPoint {
+fn histogram(series: ExposedSeries<'_>, bounds: &[f64], times: MessageTimes) -> HistogramDataPoint {
     let values = match series.value {
         ExposedValue::Histogram(values) => values,
         ExposedValue::Counter(_) | ExposedValue::Gauge(_) => ExposedHistogram::default(),

@@ -116,5 +116,5 @@ mod worker;
 
 pub use self::{
     builder::OtlpBuilder, counts::OtlpStats, flush_error::FlushError, handle::Otlp,
-    protocol::Protocol, signal::Signal,
+    protocol::OtlpProtocol, signal::Signal,
 };

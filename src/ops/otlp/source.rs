@@ -9,7 +9,8 @@ use opentelemetry_proto::tonic::resource::v1::Resource;
 use opentelemetry_sdk::trace::SpanData;
 
 use super::{
-    inbox::Inbox, log_record, log_record::LogRecord, metric_messages, metric_messages::Times, spans,
+    inbox::Inbox, log_record, log_record::ExportRecord, metric_messages,
+    metric_messages::MessageTimes, spans,
 };
 use crate::ops::recorder::{Recorder, Value};
 
@@ -21,14 +22,14 @@ pub(super) struct Batch {
 }
 
 /// The origin of the batches of one signal.
-pub(super) enum Source {
-    Spans(Queued<SpanData>),
-    Logs(Queued<LogRecord>),
-    Metrics(Series),
+pub(super) enum SignalSource {
+    Spans(QueuedItems<SpanData>),
+    Logs(QueuedItems<ExportRecord>),
+    Metrics(SeriesSource),
 }
 
 /// Items that wait in a queue.
-pub(super) struct Queued<T> {
+pub(super) struct QueuedItems<T> {
     pub(super) inbox: Arc<Inbox<T>>,
     pub(super) delay: Duration,
     /// The items that were there at the beginning of this round, without those that were taken.
@@ -36,7 +37,7 @@ pub(super) struct Queued<T> {
 }
 
 /// The series of a recorder.
-pub(super) struct Series {
+pub(super) struct SeriesSource {
     recorder: Option<Recorder>,
     interval: Duration,
     /// The time at which the exporter was started.
@@ -44,9 +45,9 @@ pub(super) struct Series {
     messages: IntoIter<(Bytes, u64)>,
 }
 
-impl<T> Queued<T> {
+impl<T> QueuedItems<T> {
     pub(super) fn new(inbox: Arc<Inbox<T>>, delay: Duration) -> Self {
-        Queued {
+        QueuedItems {
             inbox,
             delay,
             left: 0,
@@ -63,9 +64,9 @@ impl<T> Queued<T> {
     }
 }
 
-impl Series {
+impl SeriesSource {
     pub(super) fn new(recorder: Option<Recorder>, interval: Duration) -> Self {
-        Series {
+        SeriesSource {
             recorder,
             interval,
             started_at: SystemTime::now(),
@@ -88,47 +89,47 @@ impl Series {
             .unwrap_or(self.started_at);
         let families = recorder.exposed();
         self.messages =
-            metric_messages::encode(&families, Times::new(start, now), resource).into_iter();
+            metric_messages::encode(&families, MessageTimes::new(start, now), resource).into_iter();
     }
 }
 
-impl Source {
+impl SignalSource {
     /// Returns for how long items wait for others.
     pub(super) fn delay(&self) -> Duration {
         match self {
-            Source::Spans(queued) => queued.delay,
-            Source::Logs(queued) => queued.delay,
-            Source::Metrics(series) => series.interval,
+            SignalSource::Spans(queued) => queued.delay,
+            SignalSource::Logs(queued) => queued.delay,
+            SignalSource::Metrics(series) => series.interval,
         }
     }
 
     /// Waits until there is reason to begin before the delay has passed.
     pub(super) async fn is_due(&self) {
         match self {
-            Source::Spans(queued) => queued.inbox.full_batch().await,
-            Source::Logs(queued) => queued.inbox.full_batch().await,
-            Source::Metrics(_) => std::future::pending().await,
+            SignalSource::Spans(queued) => queued.inbox.full_batch().await,
+            SignalSource::Logs(queued) => queued.inbox.full_batch().await,
+            SignalSource::Metrics(_) => std::future::pending().await,
         }
     }
 
     /// Begins a round with all that is there.
     pub(super) fn begin(&mut self, resource: &Resource) {
         match self {
-            Source::Spans(queued) => queued.left = queued.inbox.len(),
-            Source::Logs(queued) => queued.left = queued.inbox.len(),
-            Source::Metrics(series) => series.begin(resource),
+            SignalSource::Spans(queued) => queued.left = queued.inbox.len(),
+            SignalSource::Logs(queued) => queued.left = queued.inbox.len(),
+            SignalSource::Metrics(series) => series.begin(resource),
         }
     }
 
     /// Returns the next batch of the round.
     pub(super) fn next(&mut self, resource: &Resource) -> Option<Batch> {
         let (message, items) = match self {
-            Source::Spans(queued) => {
+            SignalSource::Spans(queued) => {
                 let spans = queued.take()?;
                 let items = spans.len() as u64;
                 (spans::encode(spans, resource), items)
             }
-            Source::Logs(queued) => {
+            SignalSource::Logs(queued) => {
                 let records = queued.take()?;
                 let items = records.len() as u64;
                 (
@@ -136,7 +137,7 @@ impl Source {
                     items,
                 )
             }
-            Source::Metrics(series) => series.messages.next()?,
+            SignalSource::Metrics(series) => series.messages.next()?,
         };
         Some(Batch { message, items })
     }

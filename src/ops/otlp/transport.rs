@@ -14,7 +14,7 @@ use hyper_util::{
 use rustls::ClientConfig;
 
 use super::{
-    Protocol,
+    OtlpProtocol,
     answer::{Answer, of_grpc, of_http},
     config::Destination,
 };
@@ -38,8 +38,8 @@ pub(super) struct Transport {
 impl Transport {
     pub(super) fn new(tls: ClientConfig) -> Self {
         Transport {
-            http: Mutex::new(client(tls.clone(), Protocol::HttpProtobuf)),
-            grpc: Mutex::new(client(tls.clone(), Protocol::Grpc)),
+            http: Mutex::new(client(tls.clone(), OtlpProtocol::HttpProtobuf)),
+            grpc: Mutex::new(client(tls.clone(), OtlpProtocol::Grpc)),
             tls,
         }
     }
@@ -57,10 +57,10 @@ impl Transport {
         }
     }
 
-    fn pool(&self, protocol: Protocol) -> MutexGuard<'_, HttpClient> {
+    fn pool(&self, protocol: OtlpProtocol) -> MutexGuard<'_, HttpClient> {
         let pool = match protocol {
-            Protocol::HttpProtobuf => &self.http,
-            Protocol::Grpc => &self.grpc,
+            OtlpProtocol::HttpProtobuf => &self.http,
+            OtlpProtocol::Grpc => &self.grpc,
         };
         pool.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -68,8 +68,8 @@ impl Transport {
     async fn exchange(&self, to: &Destination, message: Bytes) -> Result<Answer, BoxError> {
         let client = self.pool(to.protocol).clone();
         let request = match to.protocol {
-            Protocol::HttpProtobuf => http_request(to, message),
-            Protocol::Grpc => grpc_request(to, &message),
+            OtlpProtocol::HttpProtobuf => http_request(to, message),
+            OtlpProtocol::Grpc => grpc_request(to, &message),
         };
         let (head, body) = client.request(request).await?.into_parts();
         let body = Limited::new(body, MAX_ANSWER).collect().await?;
@@ -79,11 +79,11 @@ impl Transport {
     }
 }
 
-fn client(tls: ClientConfig, protocol: Protocol) -> HttpClient {
+fn client(tls: ClientConfig, protocol: OtlpProtocol) -> HttpClient {
     let connector = HttpsConnectorBuilder::new()
         .with_tls_config(tls)
         .https_or_http();
-    let is_grpc = protocol == Protocol::Grpc;
+    let is_grpc = protocol == OtlpProtocol::Grpc;
     let connector = match is_grpc {
         true => connector.enable_http2().build(),
         false => connector.enable_http1().build(),
@@ -96,12 +96,12 @@ fn client(tls: ClientConfig, protocol: Protocol) -> HttpClient {
         .build(connector)
 }
 
-fn read(protocol: Protocol, response: &Response<Bytes>, trailers: &HeaderMap) -> Answer {
+fn read(protocol: OtlpProtocol, response: &Response<Bytes>, trailers: &HeaderMap) -> Answer {
     let now = SystemTime::now();
     let (status, headers, body) = (response.status(), response.headers(), response.body());
     match protocol {
-        Protocol::HttpProtobuf => of_http(status, headers, body, now),
-        Protocol::Grpc => of_grpc(status, headers, body, trailers, now),
+        OtlpProtocol::HttpProtobuf => of_http(status, headers, body, now),
+        OtlpProtocol::Grpc => of_grpc(status, headers, body, trailers, now),
     }
 }
 

@@ -6,7 +6,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, Uri};
 use opentelemetry_sdk::trace::Sampler;
 use percent_encoding::percent_decode_str;
 
-use super::{Protocol, Signal, config::BatchConfig, config::TlsFiles};
+use super::{OtlpProtocol, Signal, config::BatchConfig, config::TlsFiles};
 use crate::call::ConfigError;
 
 pub(super) const COMPONENT: &str = "otlp";
@@ -131,17 +131,17 @@ impl Variables<'_> {
         }
     }
 
-    pub(super) fn protocol(&self, signal: Signal) -> Result<Option<Protocol>> {
+    pub(super) fn protocol(&self, signal: Signal) -> Result<Option<OtlpProtocol>> {
         let Some((name, text)) = self.of_signal(&PROTOCOL, signal) else {
             return Ok(None);
         };
-        let protocol = Protocol::parse(&text);
+        let protocol = OtlpProtocol::parse(&text);
         let protocol = protocol.ok_or_else(|| wrong(name, &text, "http/protobuf or grpc"))?;
         Ok(Some(protocol))
     }
 
     /// Returns the address for a signal. One of the signal's own is taken as it is; the path of the signal is added to one for all.
-    pub(super) fn endpoint(&self, signal: Signal, protocol: Protocol) -> Result<Option<Uri>> {
+    pub(super) fn endpoint(&self, signal: Signal, protocol: OtlpProtocol) -> Result<Option<Uri>> {
         let Some((name, text)) = self.of_signal(&ENDPOINT, signal) else {
             return Ok(None);
         };
@@ -302,7 +302,7 @@ pub(super) fn endpoint(
     field: &'static str,
     text: &str,
     signal: Signal,
-    protocol: Protocol,
+    protocol: OtlpProtocol,
     is_own: bool,
     is_insecure: bool,
 ) -> Result<Uri> {
@@ -319,12 +319,12 @@ pub(super) fn endpoint(
     let (scheme, authority) = scheme.zip(uri.authority()).ok_or_else(odd)?;
     let base = uri.path().trim_end_matches('/');
     let path = match protocol {
-        Protocol::Grpc => signal.grpc_path(),
-        Protocol::HttpProtobuf if is_own => uri.path(),
-        Protocol::HttpProtobuf => &format!("{base}{}", signal.http_path()),
+        OtlpProtocol::Grpc => signal.grpc_path(),
+        OtlpProtocol::HttpProtobuf if is_own => uri.path(),
+        OtlpProtocol::HttpProtobuf => &format!("{base}{}", signal.http_path()),
     };
     let query = match (protocol, uri.query()) {
-        (Protocol::HttpProtobuf, Some(query)) => format!("?{query}"),
+        (OtlpProtocol::HttpProtobuf, Some(query)) => format!("?{query}"),
         _ => String::new(),
     };
     format!("{scheme}://{authority}{path}{query}")

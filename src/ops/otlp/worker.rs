@@ -9,14 +9,14 @@ use tokio::{
 
 use super::{
     Signal,
-    config::Config,
-    control::{Control, Done},
-    counts::Counts,
+    config::ExportConfig,
+    control::{Done, ExportControl},
+    counts::ItemCounts,
     courier::Courier,
     inbox::Inbox,
-    log_record::{LogRecord, attribute},
+    log_record::{ExportRecord, attribute},
     own_thread,
-    source::{Queued, Series, Source},
+    source::{QueuedItems, SeriesSource, SignalSource},
     tls,
     transport::Transport,
     variables::wrong,
@@ -40,15 +40,15 @@ pub(super) struct Worker {
 #[derive(Clone, Debug, Default)]
 pub(super) struct Inboxes {
     pub(super) spans: Option<Arc<Inbox<SpanData>>>,
-    pub(super) logs: Option<Arc<Inbox<LogRecord>>>,
+    pub(super) logs: Option<Arc<Inbox<ExportRecord>>>,
 }
 
 impl Worker {
     /// Starts the thread of an exporter, with a runtime of its own: it works whatever the runtimes of the application do.
     pub(super) fn start(
-        mut config: Config,
-        counts: &[Arc<Counts>; 3],
-        control: watch::Receiver<Control>,
+        mut config: ExportConfig,
+        counts: &[Arc<ItemCounts>; 3],
+        control: watch::Receiver<ExportControl>,
     ) -> Result<Self, ConfigError> {
         let tls = tls::client_config(&config.tls, config.uses_tls())?;
         let no_thread = |error: std::io::Error| {
@@ -90,9 +90,9 @@ fn runtime() -> std::io::Result<Runtime> {
 }
 
 fn couriers(
-    mut config: Config,
-    counts: &[Arc<Counts>; 3],
-    control: &watch::Receiver<Control>,
+    mut config: ExportConfig,
+    counts: &[Arc<ItemCounts>; 3],
+    control: &watch::Receiver<ExportControl>,
     done: watch::Sender<Done>,
     tls: rustls::ClientConfig,
     inboxes: &mut Inboxes,
@@ -110,16 +110,17 @@ fn couriers(
             Signal::Traces => {
                 let inbox = Arc::new(Inbox::new(&config.spans, counts.clone()));
                 inboxes.spans = Some(inbox.clone());
-                Source::Spans(Queued::new(inbox, config.spans.delay))
+                SignalSource::Spans(QueuedItems::new(inbox, config.spans.delay))
             }
             Signal::Logs => {
                 let inbox = Arc::new(Inbox::new(&config.logs, counts.clone()));
                 inboxes.logs = Some(inbox.clone());
-                Source::Logs(Queued::new(inbox, config.logs.delay))
+                SignalSource::Logs(QueuedItems::new(inbox, config.logs.delay))
             }
-            Signal::Metrics => {
-                Source::Metrics(Series::new(config.recorder.take(), config.metric_interval))
-            }
+            Signal::Metrics => SignalSource::Metrics(SeriesSource::new(
+                config.recorder.take(),
+                config.metric_interval,
+            )),
         };
         couriers.push(Courier {
             signal,

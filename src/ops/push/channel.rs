@@ -1,6 +1,6 @@
 /// A part of the frames that a viewer can ask for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Channel {
+pub(crate) enum PushChannel {
     Metrics,
     Guards,
     Health,
@@ -12,35 +12,35 @@ pub(crate) enum Channel {
     Traces,
 }
 
-impl Channel {
-    pub(crate) const ALL: [Channel; 9] = [
-        Channel::Metrics,
-        Channel::Guards,
-        Channel::Health,
-        Channel::Errors,
-        Channel::Alerts,
-        Channel::Journal,
-        Channel::Workflows,
-        Channel::Logs,
-        Channel::Traces,
+impl PushChannel {
+    pub(crate) const ALL: [PushChannel; 9] = [
+        PushChannel::Metrics,
+        PushChannel::Guards,
+        PushChannel::Health,
+        PushChannel::Errors,
+        PushChannel::Alerts,
+        PushChannel::Journal,
+        PushChannel::Workflows,
+        PushChannel::Logs,
+        PushChannel::Traces,
     ];
 
     pub(crate) const fn as_str(self) -> &'static str {
         match self {
-            Channel::Metrics => "metrics",
-            Channel::Guards => "guards",
-            Channel::Health => "health",
-            Channel::Errors => "errors",
-            Channel::Alerts => "alerts",
-            Channel::Journal => "journal",
-            Channel::Workflows => "workflows",
-            Channel::Logs => "logs",
-            Channel::Traces => "traces",
+            PushChannel::Metrics => "metrics",
+            PushChannel::Guards => "guards",
+            PushChannel::Health => "health",
+            PushChannel::Errors => "errors",
+            PushChannel::Alerts => "alerts",
+            PushChannel::Journal => "journal",
+            PushChannel::Workflows => "workflows",
+            PushChannel::Logs => "logs",
+            PushChannel::Traces => "traces",
         }
     }
 
     fn parse(text: &str) -> Option<Self> {
-        let mut all = Channel::ALL.into_iter();
+        let mut all = PushChannel::ALL.into_iter();
         all.find(|channel| channel.as_str() == text)
     }
 }
@@ -51,9 +51,10 @@ pub(crate) struct Channels(u16);
 
 impl Channels {
     pub(crate) const NONE: Channels = Channels(0);
-    pub(crate) const ALL: Channels = Channels((1 << Channel::ALL.len()) - 1);
+    pub(crate) const ALL: Channels = Channels((1 << PushChannel::ALL.len()) - 1);
     /// The channels of a viewer that asks for none: all but what most do not look at.
-    pub(crate) const DEFAULT: Channels = Channels(Channels::ALL.0 & !(1 << Channel::Logs as u16));
+    pub(crate) const DEFAULT: Channels =
+        Channels(Channels::ALL.0 & !(1 << PushChannel::Logs as u16));
 
     /// Parses names with commas in between.
     ///
@@ -63,20 +64,20 @@ impl Channels {
     pub(crate) fn parse<'a>(names: impl IntoIterator<Item = &'a str>) -> Result<Self, &'a str> {
         let mut channels = Channels::NONE;
         for name in names {
-            channels.insert(Channel::parse(name).ok_or(name)?);
+            channels.insert(PushChannel::parse(name).ok_or(name)?);
         }
         Ok(channels)
     }
 
-    pub(crate) fn insert(&mut self, channel: Channel) {
+    pub(crate) fn insert(&mut self, channel: PushChannel) {
         self.0 |= 1 << channel as u16;
     }
 
-    pub(super) fn remove(&mut self, channel: Channel) {
+    pub(super) fn remove(&mut self, channel: PushChannel) {
         self.0 &= !(1 << channel as u16);
     }
 
-    pub(crate) fn contains(self, channel: Channel) -> bool {
+    pub(crate) fn contains(self, channel: PushChannel) -> bool {
         self.0 & (1 << channel as u16) != 0
     }
 
@@ -103,15 +104,15 @@ mod tests {
 
     #[test]
     fn channels_parse_their_names() {
-        for channel in Channel::ALL {
+        for channel in PushChannel::ALL {
             let one = Channels::parse([channel.as_str()]).expect("a channel");
-            let held = Channel::ALL
+            let held = PushChannel::ALL
                 .into_iter()
                 .filter(|other| one.contains(*other));
             assert_eq!(held.collect::<Vec<_>>(), [channel]);
         }
         assert_eq!(
-            Channels::parse(Channel::ALL.map(Channel::as_str)),
+            Channels::parse(PushChannel::ALL.map(PushChannel::as_str)),
             Ok(Channels::ALL)
         );
         assert_eq!(Channels::parse("metrics,guard".split(',')), Err("guard"));
@@ -133,8 +134,8 @@ mod tests {
             Channels::parse(["metrics"]).expect("a channel")
         );
         let mut removed = a;
-        removed.remove(Channel::Guards);
-        removed.remove(Channel::Health);
+        removed.remove(PushChannel::Guards);
+        removed.remove(PushChannel::Health);
         assert_eq!(removed, a.without(b));
     }
 }

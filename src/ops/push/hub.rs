@@ -63,14 +63,14 @@ impl Hub {
     }
 
     /// Takes a seat, unless all are taken.
-    pub(crate) fn join(&self) -> Result<Seat, NoSeat> {
+    pub(crate) fn join(&self) -> Result<ViewerSeat, NoSeat> {
         let state = self.lock();
         let updates = state.updates.as_ref().ok_or(NoSeat::Closed)?.subscribe();
         let join = |viewers| (viewers < self.max_viewers).then_some(viewers + 1);
         let joined = self.counters.viewers.fetch_update(Relaxed, Relaxed, join);
         joined.map_err(|_| NoSeat::Full)?;
         let counters = self.counters.clone();
-        Ok(Seat { counters, updates })
+        Ok(ViewerSeat { counters, updates })
     }
 
     /// Lets in a connection that is only told that all seats are taken, for as long as it holds this; `None` if there are
@@ -128,7 +128,7 @@ impl Hub {
 
 /// The next thing that comes to a viewer.
 #[derive(Debug)]
-pub(crate) enum Next {
+pub(crate) enum NextUpdate {
     Update(Arc<Update>),
     /// Some updates were lost, since the viewer is too slow.
     Lost,
@@ -138,26 +138,26 @@ pub(crate) enum Next {
 
 /// The place of a viewer, which it leaves when this is dropped. It does not hold the hub.
 #[derive(Debug)]
-pub(crate) struct Seat {
+pub(crate) struct ViewerSeat {
     counters: Arc<Counters>,
     updates: broadcast::Receiver<Arc<Update>>,
 }
 
-impl Seat {
+impl ViewerSeat {
     /// Waits for what comes next. Cancel safe.
-    pub(crate) async fn next(&mut self) -> Next {
+    pub(crate) async fn next(&mut self) -> NextUpdate {
         match self.updates.recv().await {
-            Ok(update) => Next::Update(update),
+            Ok(update) => NextUpdate::Update(update),
             Err(RecvError::Lagged(lost)) => {
                 self.counters.dropped.fetch_add(lost, Relaxed);
-                Next::Lost
+                NextUpdate::Lost
             }
-            Err(RecvError::Closed) => Next::Closed,
+            Err(RecvError::Closed) => NextUpdate::Closed,
         }
     }
 }
 
-impl Drop for Seat {
+impl Drop for ViewerSeat {
     fn drop(&mut self) {
         self.counters.viewers.fetch_sub(1, Relaxed);
     }
@@ -203,9 +203,9 @@ mod tests {
         for seq in 1..=sent {
             hub.send(update(UpdateKind::Tick, seq, &[]));
         }
-        assert!(matches!(slow.next().await, Next::Lost));
+        assert!(matches!(slow.next().await, NextUpdate::Lost));
         assert_eq!(hub.dropped(), 3);
-        assert!(matches!(slow.next().await, Next::Update(update) if update.seq == 4));
+        assert!(matches!(slow.next().await, NextUpdate::Update(update) if update.seq == 4));
         assert_eq!(hub.latest().map(|update| update.seq), Some(sent));
         hub.clear();
         assert!(hub.latest().is_none());
@@ -218,7 +218,7 @@ mod tests {
         let hub = Hub::new(2);
         let mut seat = hub.join().expect("a seat");
         hub.close();
-        assert!(matches!(seat.next().await, Next::Closed));
+        assert!(matches!(seat.next().await, NextUpdate::Closed));
         assert_eq!(hub.join().err(), Some(NoSeat::Closed));
         hub.send(update(UpdateKind::Tick, 1, &[]));
         assert!(hub.latest().is_none());
@@ -226,6 +226,6 @@ mod tests {
         let hub = Hub::new(2);
         let mut seat = hub.join().expect("a seat");
         drop(hub);
-        assert!(matches!(seat.next().await, Next::Closed));
+        assert!(matches!(seat.next().await, NextUpdate::Closed));
     }
 }

@@ -11,8 +11,8 @@ mod update;
 mod viewer;
 
 pub(super) use self::{
-    channel::{Channel, Channels},
-    hub::{Hub, Next, NoSeat, Seat},
+    channel::{Channels, PushChannel},
+    hub::{Hub, NextUpdate, NoSeat, ViewerSeat},
     update::{FirstParts, Update, UpdateKind},
     viewer::{EVERY, Greeting, TAIL_PARAMS, Viewer, unknown_channel},
 };

@@ -1,6 +1,6 @@
 use std::sync::{Arc, OnceLock};
 
-use super::{Channel, Channels};
+use super::{Channels, PushChannel};
 
 /// The reason for which an update was made.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -54,16 +54,16 @@ pub(crate) struct FirstParts {
 
 impl Update {
     /// Returns the name and the JSON of the section of a channel; events are no section.
-    pub(super) fn section(&self, channel: Channel) -> Option<(&'static str, &str)> {
+    pub(super) fn section(&self, channel: PushChannel) -> Option<(&'static str, &str)> {
         match channel {
-            Channel::Metrics => Some(("routes", &self.routes)),
-            Channel::Guards => Some(("guards", &self.guards)),
-            Channel::Health => Some(("health", &self.health)),
-            Channel::Errors => Some(("errors", &self.errors)),
-            Channel::Journal | Channel::Logs => None,
-            Channel::Workflows => Some(("workflows", &self.workflows)),
-            Channel::Traces => Some(("traces", self.traces.as_deref()?)),
-            Channel::Alerts => Some(("alerts", &self.alerts)),
+            PushChannel::Metrics => Some(("routes", &self.routes)),
+            PushChannel::Guards => Some(("guards", &self.guards)),
+            PushChannel::Health => Some(("health", &self.health)),
+            PushChannel::Errors => Some(("errors", &self.errors)),
+            PushChannel::Journal | PushChannel::Logs => None,
+            PushChannel::Workflows => Some(("workflows", &self.workflows)),
+            PushChannel::Traces => Some(("traces", self.traces.as_deref()?)),
+            PushChannel::Alerts => Some(("alerts", &self.alerts)),
         }
     }
 }
@@ -73,7 +73,7 @@ pub(super) mod tests {
     use super::*;
 
     /// Returns an update whose sections are their own names.
-    pub(crate) fn update(kind: UpdateKind, seq: u64, changed: &[Channel]) -> Arc<Update> {
+    pub(crate) fn update(kind: UpdateKind, seq: u64, changed: &[PushChannel]) -> Arc<Update> {
         let mut set = Channels::NONE;
         changed.iter().for_each(|channel| set.insert(*channel));
         let text = |text: &str| Arc::from(format!("\"{text}{seq}\""));

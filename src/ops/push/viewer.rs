@@ -1,6 +1,6 @@
 use std::{collections::VecDeque, fmt::Write, ops::RangeInclusive, sync::Arc};
 
-use super::{Channel, Channels, Update, UpdateKind};
+use super::{Channels, PushChannel, Update, UpdateKind};
 #[cfg(feature = "ops-logs")]
 use crate::ops::logs::{LogQuery, Tail};
 use crate::ops::members::{MemberError, Members};
@@ -70,10 +70,10 @@ impl Viewer {
         self.push_status(&mut frame, update);
         push_sections(&mut frame, update, self.channels);
         if let Some(first) = update.first.get() {
-            if self.channels.contains(Channel::Metrics) {
+            if self.channels.contains(PushChannel::Metrics) {
                 push_member(&mut frame, "overview", &first.overview);
             }
-            if self.channels.contains(Channel::Journal) {
+            if self.channels.contains(PushChannel::Journal) {
                 push_member(&mut frame, "journal", &first.journal);
             }
         }
@@ -97,7 +97,7 @@ impl Viewer {
             self.points.push_back(point.clone());
         }
         #[cfg(feature = "ops-logs")]
-        if self.channels.contains(Channel::Logs)
+        if self.channels.contains(PushChannel::Logs)
             && let Some(chunk) = &update.logs
         {
             self.tail.take(chunk);
@@ -111,7 +111,7 @@ impl Viewer {
     pub(crate) fn tick(&mut self, update: &Update) -> String {
         let mut frame = self.frame("tick", update);
         self.push_status(&mut frame, update);
-        if self.channels.contains(Channel::Metrics) {
+        if self.channels.contains(PushChannel::Metrics) {
             frame.push_str(",\"points\":[");
             for (at, point) in self.points.iter().enumerate() {
                 frame.push_str(if at > 0 { "," } else { "" });
@@ -135,14 +135,14 @@ impl Viewer {
         }
         let mut frame = self.frame("change", update);
         self.push_status(&mut frame, update);
-        if wanted.contains(Channel::Journal)
+        if wanted.contains(PushChannel::Journal)
             && let Some(events) = &update.events
         {
             push_member(&mut frame, "journal", events);
         }
         let mut sections = wanted;
         // It comes with the next tick.
-        sections.remove(Channel::Metrics);
+        sections.remove(PushChannel::Metrics);
         push_sections(&mut frame, update, sections);
         frame.push('}');
         self.changed = self.changed.without(sections);
@@ -177,7 +177,7 @@ impl Viewer {
                 }
                 let query = LogQuery::parse(|name| members.text(name).ok().flatten());
                 self.tail = Tail::new(query.map_err(wrong)?);
-                self.channels.insert(Channel::Logs);
+                self.channels.insert(PushChannel::Logs);
             }
             "set_every" => {
                 let every = members.number("every").map_err(wrong)?;
@@ -220,13 +220,13 @@ impl Viewer {
 
 /// Returns the text for a name that is no channel's.
 pub(crate) fn unknown_channel(name: &str) -> String {
-    let all = Channel::ALL.map(Channel::as_str).join(", ");
+    let all = PushChannel::ALL.map(PushChannel::as_str).join(", ");
     let shown: String = name.chars().take(32).collect();
     format!("channels has {shown:?}, must be of {all}")
 }
 
 fn push_sections(frame: &mut String, update: &Update, channels: Channels) {
-    for channel in Channel::ALL {
+    for channel in PushChannel::ALL {
         if channels.contains(channel)
             && let Some((name, json)) = update.section(channel)
         {

@@ -15,13 +15,13 @@ fn parsed(frame: String) -> Value {
     serde_json::from_str(&frame).expect("json")
 }
 
-fn tick(viewer: &mut Viewer, seq: u64, changed: &[Channel]) -> Option<Value> {
+fn tick(viewer: &mut Viewer, seq: u64, changed: &[PushChannel]) -> Option<Value> {
     viewer
         .on_update(&update(UpdateKind::Tick, seq, changed))
         .map(parsed)
 }
 
-fn change(viewer: &mut Viewer, seq: u64, changed: &[Channel]) -> Option<Value> {
+fn change(viewer: &mut Viewer, seq: u64, changed: &[PushChannel]) -> Option<Value> {
     viewer
         .on_update(&update(UpdateKind::Change, seq, changed))
         .map(parsed)
@@ -48,14 +48,14 @@ fn viewer_gets_everything_it_asked_for_at_first() {
     ] {
         all[name] = value.into();
     }
-    assert_eq!(hello(&Channel::ALL.map(Channel::as_str)), all);
+    assert_eq!(hello(&PushChannel::ALL.map(PushChannel::as_str)), all);
 }
 
 #[test]
 fn viewer_gets_a_frame_per_chosen_time_with_all_points_since() {
     let mut viewer = viewer(&["metrics", "health"], 3);
-    assert_eq!(tick(&mut viewer, 1, &[Channel::Health]), None);
-    assert_eq!(tick(&mut viewer, 2, &[Channel::Guards]), None);
+    assert_eq!(tick(&mut viewer, 1, &[PushChannel::Health]), None);
+    assert_eq!(tick(&mut viewer, 2, &[PushChannel::Guards]), None);
     let expected = json!({
         "type": "tick", "seq": 3, "at": 3.5, "status": {"role": "viewer", "n": 3}, "points": [1, 2, 3],
         "health": "h3"
@@ -67,10 +67,14 @@ fn viewer_gets_a_frame_per_chosen_time_with_all_points_since() {
 #[test]
 fn viewer_gets_changes_of_its_channels_at_once() {
     let mut viewer = viewer(&["guards", "journal"], 2);
-    let both = [Channel::Guards, Channel::Journal, Channel::Health];
+    let both = [
+        PushChannel::Guards,
+        PushChannel::Journal,
+        PushChannel::Health,
+    ];
     let expected = json!({"type": "change", "seq": 5, "at": 5.5, "status": {"role": "viewer", "n": 5}, "journal": [5], "guards": "g5"});
     assert_eq!(change(&mut viewer, 5, &both), Some(expected));
-    assert_eq!(change(&mut viewer, 6, &[Channel::Health]), None);
+    assert_eq!(change(&mut viewer, 6, &[PushChannel::Health]), None);
     // Not once more with the next tick.
     tick(&mut viewer, 7, &[]);
     let frame = tick(&mut viewer, 8, &[]).expect("due");
@@ -87,7 +91,7 @@ fn viewer_gets_changes_of_its_channels_at_once() {
 #[test]
 fn viewer_gets_changed_routes_with_the_next_tick() {
     let mut viewer = viewer(&["metrics", "guards"], 2);
-    let frame = change(&mut viewer, 1, &[Channel::Metrics, Channel::Guards]).expect("due");
+    let frame = change(&mut viewer, 1, &[PushChannel::Metrics, PushChannel::Guards]).expect("due");
     assert_eq!(
         (frame.get("routes"), &frame["guards"]),
         (None, &json!("g1"))

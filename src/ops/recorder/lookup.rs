@@ -16,7 +16,7 @@ const PARTS: usize = 16;
 ///
 /// A series may be here under several keys, whose labels are in another order.
 #[derive(Debug)]
-pub(super) struct Lookup<H> {
+pub(super) struct SeriesLookup<H> {
     parts: [RwLock<Part<H>>; PARTS],
     len: AtomicUsize,
     max: usize,
@@ -25,9 +25,9 @@ pub(super) struct Lookup<H> {
 /// All keys with the same hash, most often one.
 type Part<H> = HashMap<u64, Vec<(Key, H)>, BuildHasherDefault<Identity>>;
 
-impl<H: Clone> Lookup<H> {
+impl<H: Clone> SeriesLookup<H> {
     pub(super) fn new(max: usize) -> Self {
-        Lookup {
+        SeriesLookup {
             parts: std::array::from_fn(|_| RwLock::default()),
             len: AtomicUsize::new(0),
             max,
@@ -100,7 +100,7 @@ mod tests {
 
     #[test]
     fn lookup_finds_what_was_added_up_to_its_bound() {
-        let lookup = Lookup::new(2);
+        let lookup = SeriesLookup::new(2);
         let keys: Vec<_> = ["a", "b", "c"].map(Key::from_name).into();
         for (handle, key) in keys.iter().enumerate() {
             lookup.add(key, &handle);

@@ -20,7 +20,7 @@ const HISTOGRAM_ENDS: [&str; 3] = ["_bucket", "_count", "_sum"];
 /// All families with their series. Behind one lock; the values of the series are beside it.
 #[derive(Debug, Default)]
 pub(super) struct Registry {
-    families: BTreeMap<Arc<str>, Family>,
+    families: BTreeMap<Arc<str>, MetricFamily>,
     /// The names of samples, which belong to one family each.
     claimed: BTreeSet<String>,
     /// The texts of labels, which many series share.
@@ -31,7 +31,7 @@ pub(super) struct Registry {
 
 /// All series of one name.
 #[derive(Debug)]
-pub(super) struct Family {
+pub(super) struct MetricFamily {
     pub(super) kind: SeriesKind,
     pub(super) bounds: Option<Arc<Bounds>>,
     /// Keyed by the text of their labels.
@@ -39,9 +39,9 @@ pub(super) struct Family {
     has_overflow: bool,
 }
 
-impl Family {
+impl MetricFamily {
     fn new(kind: SeriesKind, bounds: Option<Arc<Bounds>>) -> Self {
-        Family {
+        MetricFamily {
             kind,
             bounds,
             series: BTreeMap::new(),
@@ -102,7 +102,7 @@ pub(super) struct Registered {
 }
 
 impl Registry {
-    pub(super) fn families(&self) -> &BTreeMap<Arc<str>, Family> {
+    pub(super) fn families(&self) -> &BTreeMap<Arc<str>, MetricFamily> {
         &self.families
     }
 
@@ -112,7 +112,7 @@ impl Registry {
         request: SeriesRequest<'_>,
         limits: &Limits,
         bounds: impl FnOnce() -> Arc<Bounds>,
-        cell: impl FnOnce(&Family) -> Cell,
+        cell: impl FnOnce(&MetricFamily) -> Cell,
     ) -> Registered {
         let SeriesRequest {
             name,
@@ -130,7 +130,8 @@ impl Registry {
                     return Registered::dropped(Drop::Name);
                 }
                 let bounds = (kind == SeriesKind::Histogram).then(bounds);
-                self.families.insert(name.into(), Family::new(kind, bounds));
+                self.families
+                    .insert(name.into(), MetricFamily::new(kind, bounds));
             }
         }
         let family = self
@@ -193,7 +194,7 @@ impl Registry {
                 .series
                 .iter()
                 .map(|(text, series)| text.len() + 32 + series.heap_bytes());
-            name.len() + size_of::<Family>() + series.sum::<usize>()
+            name.len() + size_of::<MetricFamily>() + series.sum::<usize>()
         });
         families.sum()
     }
@@ -223,8 +224,8 @@ fn shared(texts: &mut BTreeSet<Arc<str>>, text: Arc<str>) -> Arc<str> {
 /// Returns the series of a family that stands for all that did not fit, and whether it is new.
 fn overflow(
     name: &str,
-    family: &mut Family,
-    cell: impl FnOnce(&Family) -> Cell,
+    family: &mut MetricFamily,
+    cell: impl FnOnce(&MetricFamily) -> Cell,
 ) -> (Arc<Series>, bool) {
     let (label, value) = OVERFLOW_LABEL;
     let text = format!("{label}=\"{value}\"");
@@ -289,7 +290,7 @@ mod tests {
         let labels: Labels = Box::new([("a".into(), label.into())]);
         let text = labels_text(&labels);
         let bounds = || Arc::new(Bounds::new(&[1.0]));
-        let cell = |_: &Family| Cell::Counter(Arc::new(CounterCell::default()));
+        let cell = |_: &MetricFamily| Cell::Counter(Arc::new(CounterCell::default()));
         let request = SeriesRequest {
             name,
             kind,

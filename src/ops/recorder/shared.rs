@@ -11,11 +11,11 @@ use super::{
     gauge_cell::GaugeCell,
     histogram_cell::HistogramCell,
     limits::Limits,
-    lookup::Lookup,
+    lookup::SeriesLookup,
     name::{Labels, labels, labels_text, metric_name},
     own_metrics::OwnMetrics,
     pulse::Pulse,
-    registry::{Description, Descriptions, Drop, Family, Registry, SeriesRequest},
+    registry::{Description, Descriptions, Drop, MetricFamily, Registry, SeriesRequest},
     render::{RenderedFamily, ends_in},
     series::{Cell, Series},
     ticker::Ticker,
@@ -33,9 +33,9 @@ const FIRST_SIZE: usize = 4_096;
 pub(super) struct Shared {
     pub(super) limits: Limits,
     buckets: BucketTable,
-    pub(super) counters: Lookup<Counter>,
-    pub(super) gauges: Lookup<Gauge>,
-    pub(super) histograms: Lookup<Histogram>,
+    pub(super) counters: SeriesLookup<Counter>,
+    pub(super) gauges: SeriesLookup<Gauge>,
+    pub(super) histograms: SeriesLookup<Histogram>,
     registry: RwLock<Registry>,
     descriptions: RwLock<Descriptions>,
     /// Series that the next tick admits.
@@ -59,9 +59,9 @@ impl Shared {
         let shared = Shared {
             limits,
             buckets,
-            counters: Lookup::new(max_keys),
-            gauges: Lookup::new(max_keys),
-            histograms: Lookup::new(max_keys),
+            counters: SeriesLookup::new(max_keys),
+            gauges: SeriesLookup::new(max_keys),
+            histograms: SeriesLookup::new(max_keys),
             registry: RwLock::default(),
             descriptions: RwLock::default(),
             new: Mutex::default(),
@@ -113,7 +113,7 @@ impl Shared {
         } else {
             self.limits
         };
-        let make = |family: &Family| cell.unwrap_or_else(|| self.cell(family));
+        let make = |family: &MetricFamily| cell.unwrap_or_else(|| self.cell(family));
         let registered = registry.register(request, &limits, bounds, make);
         drop(registry);
         if let Some(series) = registered.series.clone().filter(|_| registered.is_new) {
@@ -122,7 +122,7 @@ impl Shared {
         (registered.series, registered.dropped)
     }
 
-    fn cell(&self, family: &Family) -> Cell {
+    fn cell(&self, family: &MetricFamily) -> Cell {
         match family.kind {
             SeriesKind::Counter => Cell::Counter(Arc::new(CounterCell::default())),
             SeriesKind::Gauge => Cell::Gauge(Arc::new(GaugeCell::default())),
@@ -163,7 +163,7 @@ impl Shared {
     pub(super) fn all_series(&self) -> Vec<(Arc<str>, Arc<Series>)> {
         let registry = read(&self.registry);
         let families = registry.families().iter();
-        let of_family = |(name, family): (&Arc<str>, &Family)| {
+        let of_family = |(name, family): (&Arc<str>, &MetricFamily)| {
             let series: Vec<_> = family.series.values().cloned().collect();
             let name = name.clone();
             series.into_iter().map(move |series| (name.clone(), series))

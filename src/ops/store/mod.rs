@@ -68,6 +68,6 @@ pub(crate) use self::{
 #[cfg(feature = "ops-sqlite")]
 pub(crate) use self::{
     readers::ReadError,
-    signal::Signal,
+    signal::WriterSignal,
     write_source::{MAX_ROWS, WriteError, WriteSource},
 };

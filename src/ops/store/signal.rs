@@ -5,7 +5,7 @@ use std::{
 
 /// A signal that wakes the writer. Clones wake the same one; they do not keep the file open.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Signal(Arc<Shared>);
+pub(crate) struct WriterSignal(Arc<Shared>);
 
 #[derive(Debug, Default)]
 struct Shared {
@@ -20,7 +20,7 @@ struct State {
     has_stopped: bool,
 }
 
-impl Signal {
+impl WriterSignal {
     /// Wakes the writer, for a source that has enough for a batch.
     pub(crate) fn notify(&self) {
         let mut state = self.lock();

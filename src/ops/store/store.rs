@@ -4,7 +4,8 @@ use std::sync::Arc;
 use super::{Collection, Document, Trouble};
 #[cfg(feature = "ops-sqlite")]
 use super::{
-    ReadError, Signal, StoreFile, WriteSource, documents, documents::Documents, writer::Writer,
+    ReadError, StoreFile, WriteSource, WriterSignal, documents, documents::Documents,
+    writer::Writer,
 };
 
 /// A store of documents, and of what sources write. Clones share it.
@@ -103,7 +104,7 @@ impl Store {
     }
 
     /// Returns what wakes the writer, if there is a file: for a source that has enough for a batch.
-    pub(crate) fn signal(&self) -> Option<Signal> {
+    pub(crate) fn signal(&self) -> Option<WriterSignal> {
         let open = self.open.as_ref()?;
         Some(open.writer.shared().signal.clone())
     }

@@ -8,7 +8,7 @@ pub(crate) const MAX_ROWS: usize = 1_000;
 /// A source of what is written to the file in batches: documents, records of the log, spans, the history of metrics.
 ///
 /// All functions but the first two run on the writer's thread. A source keeps what waits in a bounded queue and counts what it
-/// drops; it must not hold a [`Store`](super::Store), which would never end, but may hold its [`Signal`](super::Signal).
+/// drops; it must not hold a [`Store`](super::Store), which would never end, but may hold its [`WriterSignal`](super::WriterSignal).
 pub(crate) trait WriteSource: Send + Sync {
     /// Returns the name in the table of versions, which begins the names of the source's tables.
     fn name(&self) -> &'static str;

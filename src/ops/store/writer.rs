@@ -9,7 +9,7 @@ use std::{
 use rusqlite::Connection;
 
 use super::{
-    MAX_ROWS, Signal, StoreFile, Trouble, WriteError, WriteSource,
+    MAX_ROWS, StoreFile, Trouble, WriteError, WriteSource, WriterSignal,
     file::{File, OpenFile},
     open_error::{OpenError, is_damage, is_of_file},
     pace::{Pace, Round},
@@ -32,7 +32,7 @@ pub(super) struct Shared {
     /// Held while a batch is written: by the thread, or at the start by whoever builds.
     file: Mutex<File>,
     pub(super) readers: Readers,
-    pub(super) signal: Signal,
+    pub(super) signal: WriterSignal,
     pub(super) trouble: Trouble,
 }
 
@@ -49,7 +49,7 @@ impl Writer {
             settings,
             file: Mutex::new(file),
             readers: Readers::default(),
-            signal: Signal::default(),
+            signal: WriterSignal::default(),
             trouble,
         });
         shared.open_first();

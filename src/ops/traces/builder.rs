@@ -7,7 +7,7 @@ use super::file::TraceFileLimits;
 use super::{
     Traces,
     buffer::BufferLimits,
-    sampling::Sampling,
+    sampling::TraceSampling,
     shared::{Options, Shared},
     span_filter::SpanFilter,
 };
@@ -29,7 +29,7 @@ const MAX_BYTES: usize = 32 * 1_024 * 1_024;
 #[must_use]
 pub struct TracesBuilder {
     service: Label,
-    sampling: Sampling,
+    sampling: TraceSampling,
     level: LevelFilter,
     max_spans: usize,
     max_events: usize,
@@ -43,7 +43,7 @@ impl TracesBuilder {
     pub(in crate::ops) fn new(service: Label) -> Self {
         TracesBuilder {
             service,
-            sampling: Sampling::default(),
+            sampling: TraceSampling::default(),
             level: LevelFilter::INFO,
             max_spans: MAX_SPANS,
             max_events: MAX_EVENTS,

@@ -8,7 +8,7 @@ const OPERATION_TARGET: &str = "tower_keep::operation";
 
 /// The meaning of a field.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum FieldRole {
+pub(super) enum SpanFieldRole {
     Plain,
     /// Named like a credential.
     Secret,
@@ -37,7 +37,7 @@ pub(super) enum SpanSource {
 #[derive(Debug)]
 pub(super) struct CallsiteFields {
     pub(super) source: SpanSource,
-    roles: Box<[FieldRole]>,
+    roles: Box<[SpanFieldRole]>,
 }
 
 impl CallsiteFields {
@@ -55,24 +55,24 @@ impl CallsiteFields {
     }
 
     #[inline]
-    pub(super) fn role(&self, field: &Field) -> FieldRole {
+    pub(super) fn role(&self, field: &Field) -> SpanFieldRole {
         let role = self.roles.get(field.index()).copied();
-        role.unwrap_or(FieldRole::Plain)
+        role.unwrap_or(SpanFieldRole::Plain)
     }
 }
 
-fn role(source: SpanSource, name: &str) -> FieldRole {
+fn role(source: SpanSource, name: &str) -> SpanFieldRole {
     let is_own = source != SpanSource::Custom;
     match name {
-        "otel.kind" => FieldRole::Kind,
+        "otel.kind" => SpanFieldRole::Kind,
         // Of a call, the outcome decides: a client may have caused the error itself.
-        "otel.status_code" if !is_own => FieldRole::StatusCode,
-        "outcome" if is_own => FieldRole::Outcome,
-        "trace_id" if is_own => FieldRole::TraceId,
-        "span_id" if is_own => FieldRole::SpanId,
+        "otel.status_code" if !is_own => SpanFieldRole::StatusCode,
+        "outcome" if is_own => SpanFieldRole::Outcome,
+        "trace_id" if is_own => SpanFieldRole::TraceId,
+        "span_id" if is_own => SpanFieldRole::SpanId,
         // Of the `log` crate: where it was called.
-        _ if name.starts_with("log.") => FieldRole::Skipped,
-        _ if !is_own && looks_like_credential(name) => FieldRole::Secret,
-        _ => FieldRole::Plain,
+        _ if name.starts_with("log.") => SpanFieldRole::Skipped,
+        _ if !is_own && looks_like_credential(name) => SpanFieldRole::Secret,
+        _ => SpanFieldRole::Plain,
     }
 }

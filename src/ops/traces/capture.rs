@@ -3,8 +3,8 @@ use std::{cell::Cell, error::Error, fmt::Debug};
 use tracing::field::{Field, Visit};
 
 use super::{
-    callsite_fields::{CallsiteFields, FieldRole},
-    packed::{Value, push_value},
+    callsite_fields::{CallsiteFields, SpanFieldRole},
+    packed::{SpanValue, push_value},
     span_record::SpanKind,
 };
 use crate::{
@@ -78,7 +78,7 @@ struct Visitor<'a> {
 impl Visitor<'_> {
     /// Adds a value that is no text, or a text that is safe and short.
     #[inline]
-    fn push(&mut self, field: &Field, value: Value<'_>) {
+    fn push(&mut self, field: &Field, value: SpanValue<'_>) {
         let captured = &mut *self.captured;
         match u8::try_from(field.index()) {
             Ok(index) if captured.count < MAX_VALUES => {
@@ -89,10 +89,10 @@ impl Visitor<'_> {
         }
     }
 
-    fn push_plain(&mut self, field: &Field, value: Value<'_>) {
+    fn push_plain(&mut self, field: &Field, value: SpanValue<'_>) {
         match self.fields.role(field) {
-            FieldRole::Secret => self.push(field, Value::Text(REDACTED)),
-            FieldRole::Skipped => {}
+            SpanFieldRole::Secret => self.push(field, SpanValue::Text(REDACTED)),
+            SpanFieldRole::Skipped => {}
             _ => self.push(field, value),
         }
     }
@@ -101,40 +101,40 @@ impl Visitor<'_> {
         let role = self.fields.role(field);
         self.note(role, text);
         match role {
-            FieldRole::Secret => self.push(field, Value::Text(REDACTED)),
-            FieldRole::Skipped | FieldRole::TraceId | FieldRole::SpanId => {}
+            SpanFieldRole::Secret => self.push(field, SpanValue::Text(REDACTED)),
+            SpanFieldRole::Skipped | SpanFieldRole::TraceId | SpanFieldRole::SpanId => {}
             // Words of this crate.
-            FieldRole::Kind | FieldRole::Outcome | FieldRole::StatusCode => {
-                self.push(field, Value::Text(truncate(text, MAX_TEXT)));
+            SpanFieldRole::Kind | SpanFieldRole::Outcome | SpanFieldRole::StatusCode => {
+                self.push(field, SpanValue::Text(truncate(text, MAX_TEXT)));
             }
             _ if may_have_credentials(text) => {
                 let text = redacted(truncate(text, MAX_TEXT + MAX_CHAR_BYTES));
-                self.push(field, Value::Text(truncate(&text, MAX_TEXT)));
+                self.push(field, SpanValue::Text(truncate(&text, MAX_TEXT)));
             }
-            _ => self.push(field, Value::Text(truncate(text, MAX_TEXT))),
+            _ => self.push(field, SpanValue::Text(truncate(text, MAX_TEXT))),
         }
     }
 
     /// Takes what a value says about the span.
     #[inline]
-    fn note(&mut self, role: FieldRole, text: &str) {
+    fn note(&mut self, role: SpanFieldRole, text: &str) {
         let facts = &mut self.captured.facts;
         match role {
-            FieldRole::Kind => facts.kind = SpanKind::parse(text),
-            FieldRole::Outcome => {
+            SpanFieldRole::Kind => facts.kind = SpanKind::parse(text),
+            SpanFieldRole::Outcome => {
                 let mut all = Outcome::ALL.into_iter();
                 facts.outcome = all.find(|outcome| outcome.as_str() == text);
                 facts.is_error |= facts.outcome.is_some_and(is_failed);
             }
-            FieldRole::StatusCode => facts.is_error |= text.eq_ignore_ascii_case("error"),
-            FieldRole::TraceId => facts.trace_id = TraceId::from_hex(text.as_bytes()),
-            FieldRole::SpanId => facts.span_id = SpanId::from_hex(text.as_bytes()),
+            SpanFieldRole::StatusCode => facts.is_error |= text.eq_ignore_ascii_case("error"),
+            SpanFieldRole::TraceId => facts.trace_id = TraceId::from_hex(text.as_bytes()),
+            SpanFieldRole::SpanId => facts.span_id = SpanId::from_hex(text.as_bytes()),
             _ => {}
         }
     }
 
     fn push_display(&mut self, field: &Field, write: impl FnOnce(&mut String)) {
-        if self.fields.role(field) == FieldRole::Skipped {
+        if self.fields.role(field) == SpanFieldRole::Skipped {
             return;
         }
         // Taken out, because the value may emit an event. Its capacity is kept for the next value.
@@ -173,19 +173,19 @@ fn may_have_credentials(text: &str) -> bool {
 
 impl Visit for Visitor<'_> {
     fn record_bool(&mut self, field: &Field, value: bool) {
-        self.push_plain(field, Value::Bool(value));
+        self.push_plain(field, SpanValue::Bool(value));
     }
 
     fn record_i64(&mut self, field: &Field, value: i64) {
-        self.push_plain(field, Value::Int(value));
+        self.push_plain(field, SpanValue::Int(value));
     }
 
     fn record_u64(&mut self, field: &Field, value: u64) {
-        self.push_plain(field, Value::Unsigned(value));
+        self.push_plain(field, SpanValue::Unsigned(value));
     }
 
     fn record_f64(&mut self, field: &Field, value: f64) {
-        self.push_plain(field, Value::Float(value));
+        self.push_plain(field, SpanValue::Float(value));
     }
 
     fn record_str(&mut self, field: &Field, value: &str) {

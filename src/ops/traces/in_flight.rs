@@ -32,7 +32,7 @@ struct Shard {
 
 /// The trace that a span without a parent belongs to.
 #[derive(Debug)]
-pub(super) struct Joined {
+pub(super) struct JoinedTrace {
     pub(super) trace: Arc<ActiveTrace>,
     /// Traces that lost their places: one that is too old to join, and the oldest of too many.
     pub(super) displaced: [Option<Arc<ActiveTrace>>; 2],
@@ -47,13 +47,13 @@ impl InFlight {
     }
 
     /// Returns the trace of this ID, which begins if it is not in flight.
-    pub(super) fn join(&self, trace_id: TraceId, now: Instant) -> Joined {
+    pub(super) fn join(&self, trace_id: TraceId, now: Instant) -> JoinedTrace {
         let mut shard = self.shard(trace_id);
         let known = shard.traces.get(&trace_id);
         if let Some(trace) = known
             && trace.age(now) < JOIN_FOR
         {
-            return Joined {
+            return JoinedTrace {
                 trace: trace.clone(),
                 displaced: [None, None],
             };
@@ -63,7 +63,7 @@ impl InFlight {
         let old = shard.traces.insert(trace_id, trace.clone());
         let is_full = shard.traces.len() > self.max_per_shard;
         let oldest = is_full.then(|| shard.remove_oldest()).flatten();
-        Joined {
+        JoinedTrace {
             trace,
             displaced: [old, oldest],
         }

@@ -111,7 +111,7 @@ pub use self::builder::TracesBuilder;
 pub(super) use self::{
     callsite::Callsite,
     kept_trace::KeptTrace,
-    packed::{Part, Value as SpanValue, Values},
+    packed::{Part, SpanValue, Values},
     query::TraceQuery,
     segment::Segment,
     span_filter::SpanFilter,

@@ -4,7 +4,7 @@
 
 /// A value of an attribute.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(crate) enum Value<'a> {
+pub(crate) enum SpanValue<'a> {
     Bool(bool),
     Int(i64),
     Unsigned(u64),
@@ -35,24 +35,24 @@ pub(super) fn push_number(out: &mut Vec<u8>, mut number: u64) {
 
 /// Appends the value of a field.
 #[inline]
-pub(super) fn push_value(out: &mut Vec<u8>, field: u8, value: Value<'_>) {
+pub(super) fn push_value(out: &mut Vec<u8>, field: u8, value: SpanValue<'_>) {
     out.push(field);
     match value {
-        Value::Bool(value) => out.push(if value { TRUE } else { FALSE }),
-        Value::Int(value) => {
+        SpanValue::Bool(value) => out.push(if value { TRUE } else { FALSE }),
+        SpanValue::Int(value) => {
             out.push(INT);
             // Small numbers of both signs in few bytes.
             push_number(out, ((value << 1) ^ (value >> 63)) as u64);
         }
-        Value::Unsigned(value) => {
+        SpanValue::Unsigned(value) => {
             out.push(UNSIGNED);
             push_number(out, value);
         }
-        Value::Float(value) => {
+        SpanValue::Float(value) => {
             out.push(FLOAT);
             out.extend_from_slice(&value.to_le_bytes());
         }
-        Value::Text(text) => {
+        SpanValue::Text(text) => {
             out.push(TEXT);
             push_number(out, text.len() as u64);
             out.extend_from_slice(text.as_bytes());
@@ -135,21 +135,21 @@ impl<'a> Bytes<'a> {
 pub(crate) struct Values<'a>(pub(super) Bytes<'a>);
 
 impl<'a> Iterator for Values<'a> {
-    type Item = (u8, Value<'a>);
+    type Item = (u8, SpanValue<'a>);
 
     fn next(&mut self) -> Option<Self::Item> {
         let bytes = &mut self.0;
         let field = bytes.byte()?;
         let value = match bytes.byte()? {
-            FALSE => Value::Bool(false),
-            TRUE => Value::Bool(true),
+            FALSE => SpanValue::Bool(false),
+            TRUE => SpanValue::Bool(true),
             INT => {
                 let number = bytes.number()?;
-                Value::Int((number >> 1) as i64 ^ -((number & 1) as i64))
+                SpanValue::Int((number >> 1) as i64 ^ -((number & 1) as i64))
             }
-            UNSIGNED => Value::Unsigned(bytes.number()?),
-            FLOAT => Value::Float(f64::from_le_bytes(bytes.array()?)),
-            TEXT => Value::Text(bytes.text()?),
+            UNSIGNED => SpanValue::Unsigned(bytes.number()?),
+            FLOAT => SpanValue::Float(f64::from_le_bytes(bytes.array()?)),
+            TEXT => SpanValue::Text(bytes.text()?),
             _ => return None,
         };
         Some((field, value))
@@ -222,13 +222,13 @@ mod tests {
     #[test]
     fn entries_come_out_as_they_went_in() {
         let values = [
-            Value::Bool(true),
-            Value::Bool(false),
-            Value::Int(-1),
-            Value::Int(i64::MIN),
-            Value::Unsigned(u64::MAX),
-            Value::Float(0.25),
-            Value::Text("päth"),
+            SpanValue::Bool(true),
+            SpanValue::Bool(false),
+            SpanValue::Int(-1),
+            SpanValue::Int(i64::MIN),
+            SpanValue::Unsigned(u64::MAX),
+            SpanValue::Float(0.25),
+            SpanValue::Text("päth"),
         ];
         let mut packed = Vec::new();
         for (field, value) in values.iter().enumerate() {

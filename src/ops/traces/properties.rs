@@ -12,11 +12,11 @@ use super::{
     active_trace::FinishedPart,
     buffer::{BufferLimits, TraceBuffer},
     capture::Captured,
-    packed::{Value, push_value},
-    sampling::Sampling,
+    packed::{SpanValue, push_value},
+    sampling::TraceSampling,
     span_record::{Parent, SpanKind, SpanRecord},
     store::TraceStore,
-    trace_state::{Beginning, Finished, Place, TraceState},
+    trace_state::{Beginning, Finished, SpanPlace, TraceState},
     tree::tree,
 };
 use crate::context::TraceId;
@@ -60,7 +60,7 @@ fn metadata() -> &'static Metadata<'static> {
 
 fn captured() -> Captured {
     let mut captured = Captured::default();
-    push_value(&mut captured.values, 0, Value::Int(1));
+    push_value(&mut captured.values, 0, SpanValue::Int(1));
     captured.count = 1;
     captured
 }
@@ -68,7 +68,7 @@ fn captured() -> Captured {
 /// A span that is open.
 struct Open {
     span: SpanRecord,
-    place: Place,
+    place: SpanPlace,
     is_root: bool,
 }
 
@@ -76,9 +76,9 @@ struct Open {
 fn play(steps: &[Step], trace_id: TraceId) -> (Vec<Finished>, u64) {
     let subscriber = tracing_subscriber::registry();
     let metadata = tracing::subscriber::with_default(subscriber, metadata);
-    let sampling = Sampling {
+    let sampling = TraceSampling {
         rate: 1.0,
-        ..Sampling::default()
+        ..TraceSampling::default()
     };
     let mut state = TraceState::new(trace_id, TraceBuffer::default());
     let mut spans: Vec<Option<Open>> = Vec::new();

@@ -1,6 +1,6 @@
 use std::time::Duration;
 
-use super::{kept_trace::KeptTrace, packed::Value};
+use super::{kept_trace::KeptTrace, packed::SpanValue};
 use crate::call::Outcome;
 
 /// The conditions that a trace must fulfill. Those that are not set always hold.
@@ -74,12 +74,12 @@ fn has_attribute(trace: &KeptTrace, name: &str, value: &str) -> bool {
     })
 }
 
-fn is_equal(value: Value<'_>, text: &str) -> bool {
+fn is_equal(value: SpanValue<'_>, text: &str) -> bool {
     match value {
-        Value::Text(value) => value == text,
-        Value::Bool(value) => text.parse() == Ok(value),
-        Value::Int(value) => text.parse() == Ok(value),
-        Value::Unsigned(value) => text.parse() == Ok(value),
-        Value::Float(value) => text.parse() == Ok(value),
+        SpanValue::Text(value) => value == text,
+        SpanValue::Bool(value) => text.parse() == Ok(value),
+        SpanValue::Int(value) => text.parse() == Ok(value),
+        SpanValue::Unsigned(value) => text.parse() == Ok(value),
+        SpanValue::Float(value) => text.parse() == Ok(value),
     }
 }

@@ -9,15 +9,15 @@ const DEFAULT_SLOW: Duration = Duration::from_secs(1);
 
 /// The traces that are kept.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Sampling {
+pub(super) struct TraceSampling {
     pub(super) rate: f64,
     pub(super) keeps_errors: bool,
     pub(super) slow: Option<Duration>,
 }
 
-impl Default for Sampling {
+impl Default for TraceSampling {
     fn default() -> Self {
-        Sampling {
+        TraceSampling {
             rate: DEFAULT_RATE,
             keeps_errors: true,
             slow: Some(DEFAULT_SLOW),
@@ -25,7 +25,7 @@ impl Default for Sampling {
     }
 }
 
-impl Sampling {
+impl TraceSampling {
     /// Returns whether a trace is among those that are kept whatever happens in it. The same for each part of a trace, in each
     /// process.
     #[inline]
@@ -49,9 +49,9 @@ mod tests {
     #[test]
     fn sampling_keeps_about_the_rate() {
         let kept = |rate| {
-            let sampling = Sampling {
+            let sampling = TraceSampling {
                 rate,
-                ..Sampling::default()
+                ..TraceSampling::default()
             };
             let traces = (0..10_000).map(|_| TraceId::generate());
             traces.filter(|id| sampling.is_sampled(*id)).count()

@@ -3,7 +3,7 @@ use std::sync::Arc;
 use super::{
     buffer::Dropped,
     callsite::Callsite,
-    packed::{Entries, Part, Value},
+    packed::{Entries, Part, SpanValue},
     span_record::SpanRecord,
 };
 
@@ -25,7 +25,10 @@ impl Segment {
     }
 
     /// Calls a closure with each attribute: the index of its span, its name and value. Of several of one name, the last counts.
-    pub(crate) fn for_each_attribute<'a>(&'a self, mut each: impl FnMut(u32, &'a str, Value<'a>)) {
+    pub(crate) fn for_each_attribute<'a>(
+        &'a self,
+        mut each: impl FnMut(u32, &'a str, SpanValue<'a>),
+    ) {
         for (index, part) in self.entries() {
             let Part::Attributes(values) = part else {
                 continue;

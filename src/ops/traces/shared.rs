@@ -13,7 +13,7 @@ use super::{
     buffer::{BufferLimits, Dropped},
     callsite_fields::CallsiteFields,
     in_flight::InFlight,
-    sampling::Sampling,
+    sampling::TraceSampling,
     store::TraceStore,
 };
 use crate::util::callsites::Callsites;
@@ -28,7 +28,7 @@ const MAX_AGE: Duration = Duration::from_secs(600);
 /// The settings of a [`Traces`](super::Traces).
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Options {
-    pub(super) sampling: Sampling,
+    pub(super) sampling: TraceSampling,
     pub(super) limits: BufferLimits,
     pub(super) max_in_flight: usize,
     pub(super) max_bytes: usize,
@@ -48,7 +48,7 @@ pub(super) struct Shared {
     store: Mutex<TraceStore>,
     /// The bytes of traces in flight and in the queue.
     outside: AtomicUsize,
-    pub(super) counters: Counters,
+    pub(super) counters: TraceCounters,
     /// Set at the start, if there is one.
     #[cfg(feature = "ops-sqlite")]
     pub(super) file: std::sync::OnceLock<Arc<super::trace_file::TraceFile>>,
@@ -56,7 +56,7 @@ pub(super) struct Shared {
 
 /// Counters of what became of traces and spans.
 #[derive(Debug, Default)]
-pub(super) struct Counters {
+pub(super) struct TraceCounters {
     /// Parts of traces that were neither sampled, nor slow, nor had an error.
     pub(super) not_kept: AtomicU64,
     /// Parts that were to be kept, and found no room until the next tick.
@@ -75,7 +75,7 @@ impl Shared {
             queue: Mutex::default(),
             store: Mutex::new(TraceStore::new(options.limits.spans)),
             outside: AtomicUsize::new(0),
-            counters: Counters::default(),
+            counters: TraceCounters::default(),
             #[cfg(feature = "ops-sqlite")]
             file: std::sync::OnceLock::new(),
         }

@@ -8,7 +8,7 @@ use std::{
 
 use super::{
     active_trace::ActiveTrace, callsite_fields::SpanSource, span_record::SpanKind,
-    trace_state::Place,
+    trace_state::SpanPlace,
 };
 use crate::context::TraceId;
 
@@ -58,7 +58,7 @@ impl SpanHandle {
         trace: Arc<ActiveTrace>,
         identity: SpanIdentity,
         start: u64,
-        place: Place,
+        place: SpanPlace,
     ) -> Self {
         let handle = SpanHandle {
             trace,
@@ -111,15 +111,15 @@ impl SpanHandle {
 
     /// Returns the place, which changes only under the lock of the trace.
     #[inline]
-    pub(super) fn place(&self) -> Place {
+    pub(super) fn place(&self) -> SpanPlace {
         let word = self.place.load(Relaxed);
-        Place {
+        SpanPlace {
             generation: (word >> 32) as u32,
             index: word as u32,
         }
     }
 
-    pub(super) fn set_place(&self, place: Place) {
+    pub(super) fn set_place(&self, place: SpanPlace) {
         let word = u64::from(place.generation) << 32 | u64::from(place.index);
         self.place.store(word, Relaxed);
     }

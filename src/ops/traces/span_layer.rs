@@ -16,7 +16,7 @@ use super::{
     shared::Shared,
     span_handle::{SkippedSpan, SpanHandle, SpanIdentity, is_closed_by_child, note_closed},
     span_record::{Parent, SpanKind, SpanRecord},
-    trace_state::{Beginning, Place},
+    trace_state::{Beginning, SpanPlace},
 };
 use crate::context::{Context, SpanId, TraceId};
 
@@ -163,7 +163,7 @@ impl SpanLayer {
         &self,
         span: &SpanHandle,
         metadata: &'static Metadata<'static>,
-        change: impl FnOnce(&mut super::trace_state::TraceState, Place),
+        change: impl FnOnce(&mut super::trace_state::TraceState, SpanPlace),
     ) {
         let shared = &self.shared;
         let mut locked = span.trace.lock();

@@ -1,7 +1,7 @@
 use std::collections::{BTreeSet, HashSet};
 
 use super::{
-    packed::Value,
+    packed::SpanValue,
     segment::Segment,
     span_record::{Parent, SpanKind, SpanRecord},
 };
@@ -111,7 +111,9 @@ impl TraceSummary {
             segment.for_each_attribute(|index, name, value| {
                 let is_root = segment.spans[index as usize].id == record.id;
                 match (name, value) {
-                    ("server.address", Value::Text(address)) if is_root => server = Some(address),
+                    ("server.address", SpanValue::Text(address)) if is_root => {
+                        server = Some(address)
+                    }
                     _ => self.read(name, value, is_root),
                 }
             });
@@ -121,20 +123,22 @@ impl TraceSummary {
         }
     }
 
-    fn read(&mut self, name: &str, value: Value<'_>, is_root: bool) {
+    fn read(&mut self, name: &str, value: SpanValue<'_>, is_root: bool) {
         match (name, value) {
-            ("error.group", Value::Text(group)) if self.error_groups.len() < MAX_GROUPS => {
+            ("error.group", SpanValue::Text(group)) if self.error_groups.len() < MAX_GROUPS => {
                 self.error_groups.insert(group.into());
             }
             // Of the first span that has one, if the root has none: that of a job has a call in it.
-            ("correlation_id", Value::Text(id)) if is_root || self.correlation_id.is_none() => {
+            ("correlation_id", SpanValue::Text(id)) if is_root || self.correlation_id.is_none() => {
                 self.correlation_id = Some(id.into());
             }
             _ if !is_root => {}
-            ("otel.name", Value::Text(text)) => self.name = text.into(),
-            ("http.route" | "rpc.method", Value::Text(route)) => self.route = Some(route.into()),
-            ("http.response.status_code", Value::Int(status)) => self.status = Some(status),
-            ("request_id", Value::Text(id)) => self.request_id = Some(id.into()),
+            ("otel.name", SpanValue::Text(text)) => self.name = text.into(),
+            ("http.route" | "rpc.method", SpanValue::Text(route)) => {
+                self.route = Some(route.into())
+            }
+            ("http.response.status_code", SpanValue::Int(status)) => self.status = Some(status),
+            ("request_id", SpanValue::Text(id)) => self.request_id = Some(id.into()),
             _ => {}
         }
     }

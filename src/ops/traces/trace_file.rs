@@ -18,7 +18,7 @@ use super::{
 };
 use crate::{
     context::TraceId,
-    ops::store::{MAX_ROWS, Signal, WriteError, WriteSource},
+    ops::store::{MAX_ROWS, WriteError, WriteSource, WriterSignal},
 };
 
 /// The most bytes of the traces that wait.
@@ -31,7 +31,7 @@ const INSERT: &str = "INSERT OR REPLACE INTO traces_kept VALUES (?1, ?2, ?3, ?4,
 /// The traces that are to be in the file.
 pub(super) struct TraceFile {
     limits: TraceFileLimits,
-    signal: Signal,
+    signal: WriterSignal,
     waiting: Mutex<Waiting>,
     dropped: AtomicU64,
 }
@@ -74,7 +74,7 @@ impl Waiting {
 }
 
 impl TraceFile {
-    pub(super) fn new(limits: TraceFileLimits, signal: Signal) -> Self {
+    pub(super) fn new(limits: TraceFileLimits, signal: WriterSignal) -> Self {
         TraceFile {
             limits,
             signal,

@@ -5,7 +5,7 @@ use tracing::Metadata;
 use super::{
     buffer::{BufferLimits, TraceBuffer},
     capture::Captured,
-    sampling::Sampling,
+    sampling::TraceSampling,
     span_record::{Parent, SpanRecord},
 };
 use crate::context::TraceId;
@@ -13,7 +13,7 @@ use crate::context::TraceId;
 /// The place of a span: its index in the buffer of a generation. The spans of earlier generations are finished, or go on in a later
 /// one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Place {
+pub(super) struct SpanPlace {
     pub(super) generation: u32,
     pub(super) index: u32,
 }
@@ -84,10 +84,10 @@ impl TraceState {
     pub(super) fn open(
         &mut self,
         mut beginning: Beginning,
-        parent: Option<Place>,
+        parent: Option<SpanPlace>,
         captured: &Captured,
         limits: BufferLimits,
-    ) -> Option<Place> {
+    ) -> Option<SpanPlace> {
         if let Some(place) = parent
             && place.generation == self.generation
         {
@@ -100,10 +100,10 @@ impl TraceState {
         Some(place)
     }
 
-    fn push(&mut self, beginning: Beginning, limits: BufferLimits) -> Option<Place> {
+    fn push(&mut self, beginning: Beginning, limits: BufferLimits) -> Option<SpanPlace> {
         let Beginning { span, metadata } = beginning;
         let index = self.buffer.open(span, metadata, limits)?;
-        Some(Place {
+        Some(SpanPlace {
             generation: self.generation,
             index,
         })
@@ -112,10 +112,10 @@ impl TraceState {
     /// Returns the place of a span that was opened: a new one if what it had is finished.
     pub(super) fn locate(
         &mut self,
-        place: Place,
+        place: SpanPlace,
         beginning: impl FnOnce() -> Beginning,
         limits: BufferLimits,
-    ) -> Option<Place> {
+    ) -> Option<SpanPlace> {
         if place.generation == self.generation {
             return Some(place);
         }
@@ -130,7 +130,7 @@ impl TraceState {
         &mut self,
         is_root: bool,
         lasted: Duration,
-        sampling: Sampling,
+        sampling: TraceSampling,
     ) -> Option<Finished> {
         self.open_spans = self.open_spans.saturating_sub(1);
         if is_root {
@@ -144,7 +144,7 @@ impl TraceState {
     }
 
     /// Takes what there is, whether or not spans are open, and decides about it.
-    pub(super) fn finish(&mut self, sampling: Sampling) -> Option<Finished> {
+    pub(super) fn finish(&mut self, sampling: TraceSampling) -> Option<Finished> {
         if self.buffer.is_empty() {
             return None;
         }
@@ -167,7 +167,7 @@ impl TraceState {
     /// Returns the ID that the trace has then.
     pub(super) fn rename(
         &mut self,
-        place: Place,
+        place: SpanPlace,
         trace_id: TraceId,
         id: u64,
         parent: Option<Parent>,

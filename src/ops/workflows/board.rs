@@ -7,7 +7,7 @@ use super::{Run, RunState, Statistics, WorkflowId};
 
 /// The limits of a board.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Bounds {
+pub(crate) struct BoardLimits {
     pub(crate) running: usize,
     pub(crate) finished: usize,
     /// Of what is finished.
@@ -17,7 +17,7 @@ pub(crate) struct Bounds {
 /// The workflows that run and the latest that have ended. Pure: what it holds of each is the shell's affair.
 #[derive(Debug)]
 pub(crate) struct Board<T> {
-    bounds: Bounds,
+    bounds: BoardLimits,
     last_id: Option<WorkflowId>,
     running: BTreeMap<WorkflowId, T>,
     /// The runs that are done, and the others: neither pushes out the last half of the other.
@@ -37,7 +37,7 @@ struct Finished<T> {
 }
 
 impl<T: Clone> Board<T> {
-    pub(crate) fn new(bounds: Bounds) -> Self {
+    pub(crate) fn new(bounds: BoardLimits) -> Self {
         Board {
             bounds,
             last_id: None,

@@ -4,7 +4,7 @@ use proptest::prelude::*;
 
 use super::*;
 
-const BOUNDS: Bounds = Bounds {
+const BOUNDS: BoardLimits = BoardLimits {
     running: 8,
     finished: 6,
     bytes: 20_000,

@@ -12,7 +12,7 @@ const MAX_CAUSES: usize = 4;
 
 /// An error of a workflow or of a step: bounded, without credentials.
 #[derive(Clone, Debug, PartialEq)]
-pub(crate) struct ErrorText {
+pub(crate) struct RunError {
     pub(crate) kind: Box<str>,
     pub(crate) message: Box<str>,
     /// The outermost first.
@@ -21,10 +21,10 @@ pub(crate) struct ErrorText {
     pub(crate) fingerprint: Option<Fingerprint>,
 }
 
-impl ErrorText {
+impl RunError {
     pub(crate) fn new(record: &ErrorRecord) -> Self {
         let causes = record.causes().take(MAX_CAUSES);
-        ErrorText {
+        RunError {
             kind: record.kind().into(),
             message: truncated_box(redacted(record.message()), MAX_MESSAGE),
             causes: causes
@@ -54,7 +54,7 @@ mod tests {
         let record = (0..9).fold(record, |record, n| {
             record.with_cause(format!("{n} ").repeat(300))
         });
-        let text = ErrorText::new(&record);
+        let text = RunError::new(&record);
         assert_eq!(&*text.kind, "Pay");
         assert!(text.message.len() <= 512 && !text.message.contains("hunter2"));
         assert_eq!(text.causes.len(), 4);

@@ -5,7 +5,7 @@ use std::time::{Duration, SystemTime};
 use serde_json::{Map, Value, json};
 
 use super::{
-    ErrorText, Run, RunProgress, RunState, StepRun,
+    Run, RunError, RunProgress, RunState, StepRun,
     run::{RunParent, bounded_name},
 };
 use crate::{call::Label, ops::time::unix};
@@ -64,7 +64,7 @@ fn step(step: &StepRun) -> Value {
     })
 }
 
-fn error(error: &ErrorText) -> Value {
+fn error(error: &RunError) -> Value {
     let fingerprint = error.fingerprint.map(|fingerprint| fingerprint.to_string());
     json!({"kind": error.kind, "message": error.message, "causes": error.causes, "fingerprint": fingerprint})
 }
@@ -121,9 +121,9 @@ fn parse_step(value: &Value) -> Option<StepRun> {
     })
 }
 
-fn parse_error(value: &Value) -> Option<ErrorText> {
+fn parse_error(value: &Value) -> Option<RunError> {
     let causes = value["causes"].as_array().into_iter().flatten();
-    Some(ErrorText {
+    Some(RunError {
         kind: text_of(value, "kind")?.into(),
         message: text_of(value, "message")?.into(),
         causes: causes

@@ -7,10 +7,10 @@ fn any_text() -> impl Strategy<Value = String> {
     "\\PC{0,20}"
 }
 
-fn any_error() -> impl Strategy<Value = Option<Box<ErrorText>>> {
+fn any_error() -> impl Strategy<Value = Option<Box<RunError>>> {
     let error = (any_text(), any_text()).prop_map(|(message, cause)| {
         let record = ErrorRecord::new("Kind", message).with_cause(cause);
-        let mut text = ErrorText::new(&record);
+        let mut text = RunError::new(&record);
         text.fingerprint = Some(record.fingerprint());
         Box::new(text)
     });

@@ -102,11 +102,11 @@ mod workflow_id;
 use std::fmt;
 
 use self::{
-    board::{Board, Bounds},
-    error_text::ErrorText,
+    board::{Board, BoardLimits},
+    error_text::RunError,
     run::StepRun,
     run_progress::RunProgress,
-    shared::Beginning,
+    shared::RunStart,
     statistics::Statistics,
 };
 pub use self::{

@@ -9,7 +9,7 @@ use std::{
 use pin_project_lite::pin_project;
 
 use super::{
-    Beginning, ErrorText, Flow, LiveRun, RunState, StepProgress, Workflows,
+    Flow, LiveRun, RunError, RunStart, RunState, StepProgress, Workflows,
     scope::{Position, Scope},
 };
 use crate::{call::Label, errors::ErrorRecord, util::poll::POLLED_AFTER_COMPLETION};
@@ -44,7 +44,7 @@ pub(super) type ErrorOf<T> = fn(&T) -> Option<ErrorRecord>;
 
 /// The start of a run, which is its first poll.
 pub(super) enum Start {
-    Workflow(Option<Arc<Workflows>>, Box<Beginning>),
+    Workflow(Option<Arc<Workflows>>, Box<RunStart>),
     Step(StepStart),
 }
 
@@ -114,7 +114,7 @@ impl Running {
             None => {}
             Some(InProgress::Workflow(live)) => end_workflow(&live, state, error),
             Some(InProgress::Step(live, index)) => {
-                let error = error.as_ref().map(ErrorText::new);
+                let error = error.as_ref().map(RunError::new);
                 live.change(|run, elapsed, has_room| {
                     run.end_step(index, state, elapsed, error, has_room);
                 });
@@ -129,7 +129,7 @@ fn end_workflow(live: &LiveRun, state: RunState, error: Option<ErrorRecord>) {
         return;
     };
     let error = error.map(|record| {
-        let mut text = ErrorText::new(&record);
+        let mut text = RunError::new(&record);
         // As its operation groups it.
         let name = live.look(|run| run.name.clone());
         text.fingerprint = Some(record.with_route(name.as_str()).fingerprint());

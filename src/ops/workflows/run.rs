@@ -1,6 +1,6 @@
 use std::time::{Duration, SystemTime};
 
-use super::{ErrorText, RunProgress, RunState, WorkflowId};
+use super::{RunError, RunProgress, RunState, WorkflowId};
 use crate::{call::Label, ops::redact::redacted, util::text::truncated_box};
 
 /// The most steps of one workflow. Further ones are counted.
@@ -27,7 +27,7 @@ pub(crate) struct Run {
     pub(crate) state: RunState,
     /// The time that it took. Of a lost one, the time for which it was seen.
     pub(crate) took: Option<Duration>,
-    pub(crate) error: Option<Box<ErrorText>>,
+    pub(crate) error: Option<Box<RunError>>,
     pub(crate) attributes: Vec<(Box<str>, Box<str>)>,
     pub(crate) expected_steps: Option<u32>,
     /// In the order in which they began.
@@ -57,7 +57,7 @@ pub(crate) struct StepRun {
     pub(crate) ended: Option<Duration>,
     pub(crate) progress: Option<RunProgress>,
     pub(crate) text: Option<Box<str>>,
-    pub(crate) error: Option<Box<ErrorText>>,
+    pub(crate) error: Option<Box<RunError>>,
 }
 
 impl Run {
@@ -151,7 +151,7 @@ impl Run {
         index: u32,
         state: RunState,
         ended: Duration,
-        error: Option<ErrorText>,
+        error: Option<RunError>,
         has_room: bool,
     ) {
         let Some(step) = running(&mut self.steps, index) else {
@@ -198,12 +198,7 @@ impl Run {
     }
 
     /// Ends it with all steps that still run, and returns whether it ran. What is in a task of its own goes on, but is not seen.
-    pub(crate) fn end(
-        &mut self,
-        state: RunState,
-        took: Duration,
-        error: Option<ErrorText>,
-    ) -> bool {
+    pub(crate) fn end(&mut self, state: RunState, took: Duration, error: Option<RunError>) -> bool {
         if self.state != RunState::Running {
             return false;
         }
@@ -216,7 +211,7 @@ impl Run {
                 (step.state, step.ended) = (rest, Some(took));
             }
         }
-        self.bytes += error.as_ref().map_or(0, ErrorText::bytes);
+        self.bytes += error.as_ref().map_or(0, RunError::bytes);
         self.error = error.map(Box::new);
         (self.state, self.took) = (state, Some(took));
         self.steps.shrink_to_fit();

@@ -12,8 +12,8 @@ fn run() -> Run {
     Run::new(id, "checkout".into(), SystemTime::UNIX_EPOCH)
 }
 
-fn error(text: &str) -> Option<ErrorText> {
-    Some(ErrorText::new(&ErrorRecord::new("Error", text)))
+fn error(text: &str) -> Option<RunError> {
+    Some(RunError::new(&ErrorRecord::new("Error", text)))
 }
 
 fn begin(run: &mut Run, name: &'static str, at: u64) -> u32 {

@@ -11,7 +11,7 @@ use std::{
 use tokio::{sync::Notify, time::Instant};
 
 use super::{
-    Board, Bounds, ErrorText, LiveRun, Run, RunState, WorkflowId, json, metrics, run::RunParent,
+    Board, BoardLimits, LiveRun, Run, RunError, RunState, WorkflowId, json, metrics, run::RunParent,
 };
 use crate::{
     call::Label,
@@ -56,7 +56,7 @@ pub(crate) struct Workflows {
 
 /// The start of a workflow.
 #[derive(Debug)]
-pub(super) struct Beginning {
+pub(super) struct RunStart {
     pub(super) name: Label,
     /// The workflow that it is a part of, and the step.
     pub(super) parent: Option<(Arc<LiveRun>, Option<u32>)>,
@@ -67,7 +67,7 @@ pub(super) struct Beginning {
 impl Workflows {
     /// Creates it, with what a process of before has left, and returns the runs that are lost. Blocks where there is a file.
     pub(crate) fn open(running: usize, finished: usize, store: Store) -> (Arc<Self>, Vec<Run>) {
-        let bounds = Bounds {
+        let bounds = BoardLimits {
             running,
             finished,
             bytes: MAX_FINISHED_BYTES,
@@ -143,7 +143,7 @@ impl Workflows {
     }
 
     /// Begins a run in the current context; `None` if too many run.
-    pub(super) fn begin(self: &Arc<Self>, beginning: Beginning) -> Option<Arc<LiveRun>> {
+    pub(super) fn begin(self: &Arc<Self>, beginning: RunStart) -> Option<Arc<LiveRun>> {
         let (at, started) = (SystemTime::now(), Instant::now());
         let parent = beginning.parent.as_ref().map(|(live, step)| RunParent {
             id: live.id,
@@ -177,7 +177,7 @@ impl Workflows {
     }
 
     /// Ends a run, unless it has ended.
-    pub(super) fn end(&self, live: &LiveRun, state: RunState, error: Option<ErrorText>) {
+    pub(super) fn end(&self, live: &LiveRun, state: RunState, error: Option<RunError>) {
         let ended = live.change(|run, elapsed, _| run.end(state, elapsed, error));
         if !ended {
             return;

@@ -1,7 +1,7 @@
 use std::{error::Error, fmt, future::Future, sync::Arc};
 
 use super::{
-    Beginning, Flow, Workflows, attribute_value, output_error,
+    Flow, RunStart, Workflows, attribute_value, output_error,
     recorded::{Recorded, Start},
     scope,
     workflow_future::WorkflowFuture,
@@ -20,7 +20,7 @@ const KIND: &str = "workflow";
 #[must_use = "a workflow does nothing before it is run"]
 pub struct Workflow {
     workflows: Option<Arc<Workflows>>,
-    beginning: Beginning,
+    beginning: RunStart,
 }
 
 impl Workflow {
@@ -33,7 +33,7 @@ impl Workflow {
         let workflows = workflows.or_else(same).or_else(Workflows::installed);
         Workflow {
             workflows,
-            beginning: Beginning {
+            beginning: RunStart {
                 name,
                 parent,
                 attributes: Vec::new(),

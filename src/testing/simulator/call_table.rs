@@ -1,11 +1,11 @@
 use std::time::Duration;
 
-use super::events::Source;
+use super::events::CallOrigin;
 use crate::{hedge::DrivenHedge, retry::DrivenCall};
 
 /// The calls that have not ended, with the permits of their attempts.
 #[derive(Debug)]
-pub(super) struct CallTable<P> {
+pub(super) struct SimulatedCalls<P> {
     calls: Vec<Option<SimulatedCall<P>>>,
     free: Vec<u32>,
     rounds: u64,
@@ -15,7 +15,7 @@ pub(super) struct CallTable<P> {
 #[derive(Debug)]
 pub(super) struct SimulatedCall<P> {
     pub(super) client: usize,
-    pub(super) source: Source,
+    pub(super) source: CallOrigin,
     pub(super) began: Duration,
     round: u64,
     /// The attempts in flight: one, or several beside each other where the client hedges; none while the call waits for a retry.
@@ -39,7 +39,7 @@ pub(super) struct SimulatedAttempt<P> {
 /// The key of a round of a call: of the first attempt or of a retry, with its hedges. It finds nothing any more once that
 /// round has ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct CallKey {
+pub(super) struct RoundKey {
     index: u32,
     round: u64,
 }
@@ -47,12 +47,12 @@ pub(super) struct CallKey {
 /// The key of an attempt, which finds nothing any more once that attempt has ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct AttemptKey {
-    pub(super) call: CallKey,
+    pub(super) call: RoundKey,
     pub(super) number: u32,
 }
 
 impl<P> SimulatedCall<P> {
-    pub(super) fn new(client: usize, source: Source, now: Duration) -> Self {
+    pub(super) fn new(client: usize, source: CallOrigin, now: Duration) -> Self {
         SimulatedCall {
             client,
             source,
@@ -70,9 +70,9 @@ impl<P> SimulatedCall<P> {
     }
 }
 
-impl<P> CallTable<P> {
+impl<P> SimulatedCalls<P> {
     pub(super) fn new() -> Self {
-        CallTable {
+        SimulatedCalls {
             calls: Vec::new(),
             free: Vec::new(),
             rounds: 0,
@@ -80,7 +80,7 @@ impl<P> CallTable<P> {
     }
 
     /// Inserts a call, and returns the key of its first round.
-    pub(super) fn insert(&mut self, call: SimulatedCall<P>) -> CallKey {
+    pub(super) fn insert(&mut self, call: SimulatedCall<P>) -> RoundKey {
         let index = self.free.pop().unwrap_or_else(|| {
             self.calls.push(None);
             (self.calls.len() - 1) as u32
@@ -90,13 +90,13 @@ impl<P> CallTable<P> {
     }
 
     /// Returns the call of a round, unless that has ended.
-    pub(super) fn get_mut(&mut self, key: CallKey) -> Option<&mut SimulatedCall<P>> {
+    pub(super) fn get_mut(&mut self, key: RoundKey) -> Option<&mut SimulatedCall<P>> {
         let call = self.calls[key.index as usize].as_mut()?;
         (call.round == key.round).then_some(call)
     }
 
     /// Returns whether a round has not ended.
-    pub(super) fn has(&self, key: CallKey) -> bool {
+    pub(super) fn has(&self, key: RoundKey) -> bool {
         self.get(key).is_some()
     }
 
@@ -114,29 +114,29 @@ impl<P> CallTable<P> {
     }
 
     /// Ends a round, and returns the key of the next one.
-    pub(super) fn next_round(&mut self, key: CallKey) -> CallKey {
+    pub(super) fn next_round(&mut self, key: RoundKey) -> RoundKey {
         self.renew(key.index)
     }
 
     /// Removes the call of a round, unless that has ended.
-    pub(super) fn remove(&mut self, key: CallKey) -> Option<SimulatedCall<P>> {
+    pub(super) fn remove(&mut self, key: RoundKey) -> Option<SimulatedCall<P>> {
         self.get_mut(key)?;
         self.free.push(key.index);
         self.calls[key.index as usize].take()
     }
 
-    fn get(&self, key: CallKey) -> Option<&SimulatedCall<P>> {
+    fn get(&self, key: RoundKey) -> Option<&SimulatedCall<P>> {
         let call = self.calls[key.index as usize].as_ref()?;
         (call.round == key.round).then_some(call)
     }
 
-    fn renew(&mut self, index: u32) -> CallKey {
+    fn renew(&mut self, index: u32) -> RoundKey {
         self.rounds += 1;
         let round = self.rounds;
         if let Some(call) = &mut self.calls[index as usize] {
             call.round = round;
         }
-        CallKey { index, round }
+        RoundKey { index, round }
     }
 }
 
@@ -145,7 +145,7 @@ mod tests {
     use super::*;
 
     fn call(client: usize) -> SimulatedCall<()> {
-        let source = Source {
+        let source = CallOrigin {
             generation: 0,
             user: None,
         };
@@ -162,7 +162,7 @@ mod tests {
 
     #[test]
     fn key_of_an_ended_round_finds_nothing() {
-        let mut table = CallTable::new();
+        let mut table = SimulatedCalls::new();
         let first = table.insert(call(1));
         let second = table.next_round(first);
         assert!(table.get_mut(first).is_none() && table.remove(first).is_none());
@@ -176,7 +176,7 @@ mod tests {
 
     #[test]
     fn key_of_an_ended_attempt_finds_nothing() {
-        let mut table = CallTable::new();
+        let mut table = SimulatedCalls::new();
         let call = table.insert(call(1));
         let keys = [1, 2].map(|number| AttemptKey { call, number });
         let in_table = table.get_mut(call).expect("it has not ended");

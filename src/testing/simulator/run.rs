@@ -3,10 +3,10 @@ use std::time::Duration;
 use super::{
     Arrivals, Report, Simulator,
     arrivals::Kind,
-    call_table::{AttemptKey, CallKey, CallTable, SimulatedAttempt, SimulatedCall},
-    events::{Event, Events, Source},
-    server::{Offered, Server},
-    simulator::{Client, Step},
+    call_table::{AttemptKey, RoundKey, SimulatedAttempt, SimulatedCall, SimulatedCalls},
+    events::{CallOrigin, EventQueue, SimulationEvent},
+    server::{Offered, PeerWorkers},
+    simulator::{SimulatedClient, TimedChange},
     virtual_clock::VirtualClock,
 };
 use crate::{
@@ -18,35 +18,35 @@ use crate::{
 
 /// A simulation that is under way: takes one event after the other, and moves the clock to it.
 #[derive(Debug)]
-pub(super) struct Run<'a, G: Admit<()>> {
+pub(super) struct SimulationRun<'a, G: Admit<()>> {
     simulator: &'a Simulator,
-    clients: Vec<Client<G>>,
+    clients: Vec<SimulatedClient<G>>,
     clock: VirtualClock,
     end: Duration,
-    events: Events,
-    calls: CallTable<G::Permit>,
-    server: Server,
+    events: EventQueue,
+    calls: SimulatedCalls<G::Permit>,
+    server: PeerWorkers,
     arrivals: Arrivals,
     generation: u32,
     random: fastrand::Rng,
     report: Report,
 }
 
-impl<'a, G: Admit<()>> Run<'a, G> {
+impl<'a, G: Admit<()>> SimulationRun<'a, G> {
     pub(super) fn new(
         simulator: &'a Simulator,
-        clients: Vec<Client<G>>,
+        clients: Vec<SimulatedClient<G>>,
         clock: VirtualClock,
         end: Duration,
     ) -> Self {
-        let mut run = Run {
+        let mut run = SimulationRun {
             simulator,
             clients,
             clock,
             end,
-            events: Events::new(),
-            calls: CallTable::new(),
-            server: Server::new(simulator.peer),
+            events: EventQueue::new(),
+            calls: SimulatedCalls::new(),
+            server: PeerWorkers::new(simulator.peer),
             arrivals: simulator.arrivals,
             generation: 0,
             random: fastrand::Rng::with_seed(simulator.seed),
@@ -54,7 +54,7 @@ impl<'a, G: Admit<()>> Run<'a, G> {
         };
         // First, so that a step comes before the calls of its time.
         for (index, (at, _)) in simulator.steps.iter().enumerate() {
-            run.events.add(*at, Event::Step(index));
+            run.events.add(*at, SimulationEvent::Step(index));
         }
         run.add_slice_end();
         run.begin_arrivals();
@@ -66,13 +66,13 @@ impl<'a, G: Admit<()>> Run<'a, G> {
         while let Some((at, event)) = self.events.next() {
             self.clock.advance_to(at);
             match event {
-                Event::Arrival(source) => self.on_arrival(source),
-                Event::Served(key) => self.on_served(key),
-                Event::Elapsed(key) => self.end_attempt(key, Outcome::TimedOut),
-                Event::Retry(key) => self.on_retry(key),
-                Event::Hedge(key) => self.on_hedge(key),
-                Event::Step(index) => self.on_step(index),
-                Event::SliceEnd => self.on_slice_end(gauge),
+                SimulationEvent::Arrival(source) => self.on_arrival(source),
+                SimulationEvent::Served(key) => self.on_served(key),
+                SimulationEvent::Elapsed(key) => self.end_attempt(key, Outcome::TimedOut),
+                SimulationEvent::Retry(key) => self.on_retry(key),
+                SimulationEvent::Hedge(key) => self.on_hedge(key),
+                SimulationEvent::Step(index) => self.on_step(index),
+                SimulationEvent::SliceEnd => self.on_slice_end(gauge),
             }
         }
         self.report
@@ -84,13 +84,13 @@ impl<'a, G: Admit<()>> Run<'a, G> {
 
     fn on_step(&mut self, index: usize) {
         match self.simulator.steps[index].1 {
-            Step::Peer(peer) => {
+            TimedChange::Peer(peer) => {
                 self.server.set_peer(peer);
                 while let Some(key) = self.server.start_queued() {
                     self.serve(key);
                 }
             }
-            Step::Arrivals(arrivals) => {
+            TimedChange::Arrivals(arrivals) => {
                 self.arrivals = arrivals;
                 self.generation += 1;
                 self.begin_arrivals();
@@ -114,7 +114,7 @@ impl<'a, G: Admit<()>> Run<'a, G> {
 
     fn add_slice_end(&mut self) {
         let end = (self.now() + self.simulator.slice).min(self.end);
-        self.events.add(end, Event::SliceEnd);
+        self.events.add(end, SimulationEvent::SliceEnd);
     }
 
     fn begin_arrivals(&mut self) {
@@ -123,24 +123,24 @@ impl<'a, G: Admit<()>> Run<'a, G> {
             Kind::Closed { users, .. } => Some(users),
         };
         let generation = self.generation;
-        let source = |user| Source { generation, user };
+        let source = |user| CallOrigin { generation, user };
         match users {
             None => self.add_arrival(source(None)),
             Some(users) => (0..users).for_each(|user| self.add_arrival(source(Some(user)))),
         }
     }
 
-    fn add_arrival(&mut self, source: Source) {
+    fn add_arrival(&mut self, source: CallOrigin) {
         let Some(gap) = self.arrivals.draw_gap(&mut self.random) else {
             return;
         };
         let at = self.now().saturating_add(gap);
         if at < self.end {
-            self.events.add(at, Event::Arrival(source));
+            self.events.add(at, SimulationEvent::Arrival(source));
         }
     }
 
-    fn on_arrival(&mut self, source: Source) {
+    fn on_arrival(&mut self, source: CallOrigin) {
         if source.generation != self.generation {
             return;
         }
@@ -159,7 +159,7 @@ impl<'a, G: Admit<()>> Run<'a, G> {
         self.begin_round(key);
     }
 
-    fn on_retry(&mut self, key: CallKey) {
+    fn on_retry(&mut self, key: RoundKey) {
         if let Some(call) = self.calls.get_mut(key)
             && let (Some(driven), Some(retry)) = (&mut call.retry, &self.clients[call.client].retry)
         {
@@ -168,7 +168,7 @@ impl<'a, G: Admit<()>> Run<'a, G> {
         }
     }
 
-    fn on_hedge(&mut self, key: CallKey) {
+    fn on_hedge(&mut self, key: RoundKey) {
         let call = self.calls.get_mut(key);
         let hedge = call.and_then(|call| call.hedge.as_mut());
         if let Some(number) = hedge.and_then(DrivenHedge::start_due) {
@@ -177,7 +177,7 @@ impl<'a, G: Admit<()>> Run<'a, G> {
     }
 
     /// Begins the first attempt, or a retry, beside which hedges may be sent.
-    fn begin_round(&mut self, key: CallKey) {
+    fn begin_round(&mut self, key: RoundKey) {
         if let Some(call) = self.calls.get_mut(key) {
             let hedge = self.clients[call.client].hedge.as_ref();
             call.hedge = hedge.map(DrivenHedge::begin);
@@ -220,12 +220,12 @@ impl<'a, G: Admit<()>> Run<'a, G> {
     }
 
     /// Adds the time at which a hedge is due beside the attempt that begins, if one is.
-    fn plan_hedge(&mut self, key: CallKey) {
+    fn plan_hedge(&mut self, key: RoundKey) {
         let call = self.calls.get_mut(key);
         let hedge = call.and_then(|call| call.hedge.as_mut());
         if let Some(at) = hedge.and_then(DrivenHedge::due_at) {
             let wait = at.saturating_duration_since(self.clock.now());
-            self.add_timer(wait, Event::Hedge(key));
+            self.add_timer(wait, SimulationEvent::Hedge(key));
         }
     }
     /// Sends an attempt that the guards have admitted to the peer.
@@ -234,7 +234,7 @@ impl<'a, G: Admit<()>> Run<'a, G> {
         slice.attempts += 1;
         slice.hedges += u64::from(key.number > 1);
         if let Some(limit) = self.simulator.time_limit {
-            self.add_timer(limit, Event::Elapsed(key));
+            self.add_timer(limit, SimulationEvent::Elapsed(key));
         }
         match self.server.offer(key) {
             Offered::Started => self.serve(key),
@@ -244,12 +244,12 @@ impl<'a, G: Admit<()>> Run<'a, G> {
     }
 
     /// Adds an event that comes to nothing if what it is about has ended by then.
-    fn add_timer(&mut self, wait: Duration, event: Event) {
+    fn add_timer(&mut self, wait: Duration, event: SimulationEvent) {
         self.events.add(self.now().saturating_add(wait), event);
         let calls = &self.calls;
         self.events.prune(|event| match event {
-            Event::Elapsed(key) => calls.has_attempt(key),
-            Event::Hedge(key) => calls.has(key),
+            SimulationEvent::Elapsed(key) => calls.has_attempt(key),
+            SimulationEvent::Hedge(key) => calls.has(key),
             _ => true,
         });
     }
@@ -257,7 +257,8 @@ impl<'a, G: Admit<()>> Run<'a, G> {
     /// Has a worker work for an attempt, be it for nobody any more.
     fn serve(&mut self, key: AttemptKey) {
         let time = self.server.peer().draw_time(&mut self.random);
-        self.events.add(self.now() + time, Event::Served(key));
+        self.events
+            .add(self.now() + time, SimulationEvent::Served(key));
     }
 
     fn on_served(&mut self, key: AttemptKey) {
@@ -302,7 +303,7 @@ impl<'a, G: Admit<()>> Run<'a, G> {
     }
 
     /// Ends a round, with the attempts that have lost in it, and its call if there is no retry.
-    fn end_round(&mut self, key: CallKey, outcome: Outcome) {
+    fn end_round(&mut self, key: RoundKey, outcome: Outcome) {
         let Some(call) = self.calls.get_mut(key) else {
             return;
         };
@@ -320,13 +321,14 @@ impl<'a, G: Admit<()>> Run<'a, G> {
         match wait {
             Some(wait) => {
                 let next = self.calls.next_round(key);
-                self.events.add(self.now() + wait, Event::Retry(next));
+                self.events
+                    .add(self.now() + wait, SimulationEvent::Retry(next));
             }
             None => self.end_call(key, outcome),
         }
     }
 
-    fn end_call(&mut self, key: CallKey, outcome: Outcome) {
+    fn end_call(&mut self, key: RoundKey, outcome: Outcome) {
         let Some(call) = self.calls.remove(key) else {
             return;
         };

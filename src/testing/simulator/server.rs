@@ -4,7 +4,7 @@ use super::{Peer, call_table::AttemptKey};
 
 /// The workers of a peer and the queue before them. Pure: others say when work is done.
 #[derive(Debug)]
-pub(super) struct Server {
+pub(super) struct PeerWorkers {
     peer: Peer,
     busy: u32,
     queue: VecDeque<AttemptKey>,
@@ -20,9 +20,9 @@ pub(super) enum Offered {
     Full,
 }
 
-impl Server {
+impl PeerWorkers {
     pub(super) fn new(peer: Peer) -> Self {
-        Server {
+        PeerWorkers {
             peer,
             busy: 0,
             queue: VecDeque::new(),
@@ -79,8 +79,8 @@ mod tests {
 
     use super::{
         super::{
-            call_table::{CallTable, SimulatedCall},
-            events::Source,
+            call_table::{SimulatedCall, SimulatedCalls},
+            events::CallOrigin,
         },
         *,
     };
@@ -90,9 +90,9 @@ mod tests {
     }
 
     fn keys() -> impl Iterator<Item = AttemptKey> {
-        let mut table = CallTable::<()>::new();
+        let mut table = SimulatedCalls::<()>::new();
         std::iter::repeat_with(move || {
-            let source = Source {
+            let source = CallOrigin {
                 generation: 0,
                 user: None,
             };
@@ -103,7 +103,7 @@ mod tests {
 
     #[test]
     fn server_fills_its_workers_then_its_queue_and_serves_in_order() {
-        let mut server = Server::new(peer(2));
+        let mut server = PeerWorkers::new(peer(2));
         let keys: Vec<_> = keys().take(5).collect();
         let offered: Vec<_> = keys.iter().map(|&key| server.offer(key)).collect();
         use Offered::{Full, Queued, Started};
@@ -117,7 +117,7 @@ mod tests {
 
     #[test]
     fn workers_that_are_taken_away_finish_what_they_have_begun() {
-        let mut server = Server::new(peer(2));
+        let mut server = PeerWorkers::new(peer(2));
         let keys: Vec<_> = keys().take(4).collect();
         keys.iter().for_each(|&key| _ = server.offer(key));
         server.set_peer(peer(1));

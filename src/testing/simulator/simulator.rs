@@ -1,6 +1,6 @@
 use std::time::Duration;
 
-use super::{Arrivals, Peer, Report, run::Run, virtual_clock::VirtualClock};
+use super::{Arrivals, Peer, Report, run::SimulationRun, virtual_clock::VirtualClock};
 use crate::{
     call::ConfigError,
     guard::{Admit, Guard},
@@ -27,7 +27,7 @@ const MAX_TIME_LIMIT: Duration = Duration::from_secs(3_600);
 pub struct Simulator {
     pub(super) peer: Peer,
     pub(super) arrivals: Arrivals,
-    pub(super) steps: Vec<(Duration, Step)>,
+    pub(super) steps: Vec<(Duration, TimedChange)>,
     pub(super) slice: Duration,
     pub(super) time_limit: Option<Duration>,
     pub(super) seed: u64,
@@ -38,14 +38,14 @@ pub struct Simulator {
 
 /// A change at some time of a simulation.
 #[derive(Clone, Copy, Debug)]
-pub(super) enum Step {
+pub(super) enum TimedChange {
     Peer(Peer),
     Arrivals(Arrivals),
 }
 
 /// A client: a process with guards, retries and hedges of its own.
 #[derive(Debug)]
-pub(super) struct Client<G> {
+pub(super) struct SimulatedClient<G> {
     pub(super) guard: G,
     pub(super) retry: Option<Retry>,
     pub(super) hedge: Option<Hedge>,
@@ -133,13 +133,13 @@ impl Simulator {
 
     /// Changes the peer at a time from the start. What workers have begun takes as long as before, and what is queued stays.
     pub fn peer_at(mut self, time: Duration, peer: Peer) -> Self {
-        self.steps.push((time, Step::Peer(peer)));
+        self.steps.push((time, TimedChange::Peer(peer)));
         self
     }
 
     /// Changes the arrivals at a time from the start. Users of before call no more once their call has ended.
     pub fn arrivals_at(mut self, time: Duration, arrivals: Arrivals) -> Self {
-        self.steps.push((time, Step::Arrivals(arrivals)));
+        self.steps.push((time, TimedChange::Arrivals(arrivals)));
         self
     }
 
@@ -228,14 +228,14 @@ impl Simulator {
         VirtualClock::run(|clock| {
             // On the clock of the simulation: what handles count begins with it.
             let clients = self.make_clients(&guard)?;
-            Ok(Run::new(self, clients, clock, duration).run(&gauge))
+            Ok(SimulationRun::new(self, clients, clock, duration).run(&gauge))
         })
     }
 
     fn make_clients<G: Guard>(
         &self,
         guard: &impl Fn(u64) -> G,
-    ) -> Result<Vec<Client<G>>, ConfigError> {
+    ) -> Result<Vec<SimulatedClient<G>>, ConfigError> {
         let clients = (0..u64::from(self.clients)).map(|index| {
             // Another stream for each: of its guard, of its retries.
             let seed = |part| stream(self.seed, 2 * index + part + 1);
@@ -248,7 +248,7 @@ impl Simulator {
                 let hedge = Hedge::builder("simulated").settings(settings);
                 hedge.or_retry_budget(retry.as_ref()).build()
             });
-            Ok(Client {
+            Ok(SimulatedClient {
                 guard: guard(seed(0)),
                 retry,
                 hedge: hedge.transpose()?,
@@ -283,8 +283,8 @@ impl Simulator {
         self.arrivals.check()?;
         self.steps.iter().try_for_each(|(at, step)| {
             let field = match step {
-                Step::Peer(peer) => peer.check().map(|()| "peer_at")?,
-                Step::Arrivals(arrivals) => arrivals.check().map(|()| "arrivals_at")?,
+                TimedChange::Peer(peer) => peer.check().map(|()| "peer_at")?,
+                TimedChange::Arrivals(arrivals) => arrivals.check().map(|()| "arrivals_at")?,
             };
             match *at < duration {
                 true => Ok(()),

@@ -10,7 +10,7 @@ use crate::{
 
 /// A call in the table. Made on the path of every call: it has references and small numbers, and no text of its own.
 #[derive(Clone, Debug)]
-pub(crate) struct Entry {
+pub(crate) struct InFlightEntry {
     pub(crate) started_at: Instant,
     pub(crate) context: Option<Context>,
     pub(crate) subject: CallSubject,

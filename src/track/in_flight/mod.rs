@@ -12,7 +12,7 @@ mod table_tests;
 mod watched;
 
 pub(crate) use self::{
-    entry::{CallSubject, CallTarget, Entry},
+    entry::{CallSubject, CallTarget, InFlightEntry},
     slow_calls::DEFAULT_SLOW,
     snapshot::CallText,
     source::CallSource,

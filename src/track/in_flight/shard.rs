@@ -1,12 +1,12 @@
 use tokio::time::Instant;
 
-use super::{CallKind, Entry};
+use super::{CallKind, InFlightEntry};
 
 /// A part of the table: calls in slots.
 #[derive(Debug)]
 pub(super) struct Shard {
     /// With the number of the call in this shard.
-    slots: Vec<Option<(u64, Entry)>>,
+    slots: Vec<Option<(u64, InFlightEntry)>>,
     /// The indices of slots that are empty; the last one is filled next, so that few are used.
     free: Vec<u32>,
     max: usize,
@@ -26,7 +26,7 @@ impl Shard {
 
     /// Puts a call into a slot, and returns the index of that; the call if all slots are taken.
     #[inline]
-    pub(super) fn insert(&mut self, entry: Entry) -> Result<u32, Entry> {
+    pub(super) fn insert(&mut self, entry: InFlightEntry) -> Result<u32, InFlightEntry> {
         self.calls += 1;
         let call = Some((self.calls, entry));
         if let Some(index) = self.free.pop()
@@ -39,7 +39,7 @@ impl Shard {
     }
 
     #[cold]
-    fn grow(&mut self, call: Option<(u64, Entry)>) -> Result<u32, Entry> {
+    fn grow(&mut self, call: Option<(u64, InFlightEntry)>) -> Result<u32, InFlightEntry> {
         match call {
             Some((_, entry)) if self.slots.len() == self.max => Err(entry),
             call => {
@@ -51,7 +51,7 @@ impl Shard {
 
     /// Takes a call out of its slot.
     #[inline]
-    pub(super) fn remove(&mut self, index: u32) -> Option<(u64, Entry)> {
+    pub(super) fn remove(&mut self, index: u32) -> Option<(u64, InFlightEntry)> {
         let call = self.slots.get_mut(index as usize)?.take();
         if call.is_some() {
             self.free.push(index);
@@ -78,7 +78,12 @@ impl Shard {
     }
 
     /// Adds the calls of so many slots from an index on. Returns whether there are further slots.
-    pub(super) fn copy(&self, from: usize, count: usize, calls: &mut Vec<(u64, Entry)>) -> bool {
+    pub(super) fn copy(
+        &self,
+        from: usize,
+        count: usize,
+        calls: &mut Vec<(u64, InFlightEntry)>,
+    ) -> bool {
         let slots = self.slots.iter().skip(from).take(count);
         calls.extend(slots.flatten().cloned());
         from + count < self.slots.len()

@@ -11,7 +11,7 @@ use std::{
 use tokio::time::Instant;
 
 use super::{
-    CallKind, CallSnapshot, CallSource, CallSubject, CallText, Entry, shard::Shard,
+    CallKind, CallSnapshot, CallSource, CallSubject, CallText, InFlightEntry, shard::Shard,
     slow_calls::SlowCalls, source::Sources,
 };
 use crate::{
@@ -175,7 +175,7 @@ impl CallTable {
 
     /// Puts a call into the table, and returns its slot, unless there is none.
     #[inline]
-    pub(super) fn insert(&self, entry: Entry) -> Option<NonZeroU32> {
+    pub(super) fn insert(&self, entry: InFlightEntry) -> Option<NonZeroU32> {
         let own = thread_slot() % self.shards.len();
         let inserted = lock(&self.shards[own]).insert(entry);
         match inserted {
@@ -186,7 +186,7 @@ impl CallTable {
 
     /// Puts a call into another shard than that of the thread, which is full.
     #[cold]
-    fn insert_elsewhere(&self, own: usize, mut entry: Entry) -> Option<NonZeroU32> {
+    fn insert_elsewhere(&self, own: usize, mut entry: InFlightEntry) -> Option<NonZeroU32> {
         let count = self.shards.len();
         for shard in (own + 1..own + count).map(|shard| shard % count) {
             let inserted = lock(&self.shards[shard]).insert(entry);
@@ -207,7 +207,7 @@ impl CallTable {
 
     /// Takes a call out of its slot, with the ID of the call.
     #[inline]
-    pub(super) fn remove(&self, slot: NonZeroU32) -> Option<(u64, Entry)> {
+    pub(super) fn remove(&self, slot: NonZeroU32) -> Option<(u64, InFlightEntry)> {
         let (slot, count) = (slot.get() - 1, self.shards.len() as u32);
         let shard = slot % count;
         // What is removed is dropped by the caller, without the lock.
@@ -217,7 +217,7 @@ impl CallTable {
 
     /// Keeps a call that was slow.
     #[cold]
-    pub(super) fn push_slow(&self, (id, entry): (u64, Entry), end: &CallEnd<'_>) {
+    pub(super) fn push_slow(&self, (id, entry): (u64, InFlightEntry), end: &CallEnd<'_>) {
         let sources = self.sources.list();
         let (now, at) = (Instant::now(), SystemTime::now());
         let Some(call) = snapshot(id, entry, &sources, now, at) else {
@@ -232,7 +232,7 @@ impl CallTable {
     }
 
     /// Returns a copy of all calls, with their IDs.
-    fn calls(&self) -> Vec<(u64, Entry)> {
+    fn calls(&self) -> Vec<(u64, InFlightEntry)> {
         let mut all = Vec::with_capacity(self.len());
         for (number, shard) in self.shards.iter().enumerate() {
             let (first, mut from) = (all.len(), 0);
@@ -279,7 +279,7 @@ fn min_some(a: Option<Instant>, b: Option<Instant>) -> Option<Instant> {
 /// Returns what there is to see of a call; `None` if its tracker is gone or new, so that the call has ended or just begun.
 fn snapshot(
     id: u64,
-    entry: Entry,
+    entry: InFlightEntry,
     sources: &[Weak<dyn CallSource>],
     now: Instant,
     at: SystemTime,

@@ -17,8 +17,8 @@ use crate::{
     track::request_labels::RequestLabels,
 };
 
-fn operation(name: &'static str, started_at: Instant) -> Entry {
-    Entry {
+fn operation(name: &'static str, started_at: Instant) -> InFlightEntry {
+    InFlightEntry {
         started_at,
         context: None,
         subject: CallSubject::Operation {
@@ -51,9 +51,9 @@ impl CallSource for Source {
     }
 }
 
-fn tracked(side: Side, source: u32, started_at: Instant) -> Entry {
+fn tracked(side: Side, source: u32, started_at: Instant) -> InFlightEntry {
     let request = RequestLabels::from_request(side, &Request::new(()), false, false);
-    Entry {
+    InFlightEntry {
         started_at,
         context: Some(Context::new_root()),
         subject: CallSubject::Tracked {

@@ -1,6 +1,6 @@
 use std::num::NonZeroU32;
 
-use super::{CallTable, Entry};
+use super::{CallTable, InFlightEntry};
 use crate::call::CallEnd;
 
 /// A call that is in the table of the process, until this is dropped. Empty where nobody watches calls, or the table is full.
@@ -18,7 +18,7 @@ impl WatchedCall {
         }
     }
 
-    pub(crate) fn in_table(table: &CallTable, entry: Entry) -> Self {
+    pub(crate) fn in_table(table: &CallTable, entry: InFlightEntry) -> Self {
         WatchedCall(table.insert(entry))
     }
 
