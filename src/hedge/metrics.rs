@@ -1,11 +1,9 @@
-use std::sync::atomic::{AtomicU64, Ordering};
-
 use metrics::{Counter, Unit};
 
 use super::not_hedged::NotHedged;
 use crate::{
     call::{Label, catch_hook},
-    util::{per_recorder::PerRecorder, setting_changes::SettingChanges},
+    util::{event_counts::EventCounts, setting_changes::SettingChanges},
 };
 
 const SENT: usize = 0;
@@ -17,17 +15,14 @@ const COUNT: usize = NOT_HEDGED + NotHedged::ALL.len();
 /// Counts of hedges, for metrics and for the registry. Calls that are answered in time touch nothing here.
 pub(super) struct HedgeMetrics {
     name: Label,
-    counts: [AtomicU64; COUNT],
-    /// The metrics of the same counts. Made when the first is needed, so that calls without hedges cost no series.
-    counters: PerRecorder<[Counter; COUNT]>,
+    counts: EventCounts<COUNT>,
 }
 
 impl HedgeMetrics {
     pub(super) fn new(name: Label) -> Self {
         HedgeMetrics {
             name,
-            counts: [const { AtomicU64::new(0) }; COUNT],
-            counters: PerRecorder::new(),
+            counts: EventCounts::new(),
         }
     }
 
@@ -71,29 +66,19 @@ impl HedgeMetrics {
     }
 
     pub(super) fn sent(&self) -> u64 {
-        self.read(SENT)
+        self.counts.get(SENT)
     }
 
     pub(super) fn won(&self) -> u64 {
-        self.read(WON)
+        self.counts.get(WON)
     }
 
     pub(super) fn not_hedged(&self, reason: NotHedged) -> u64 {
-        self.read(NOT_HEDGED + reason.index())
-    }
-
-    fn read(&self, index: usize) -> u64 {
-        self.counts[index].load(Ordering::Relaxed)
+        self.counts.get(NOT_HEDGED + reason.index())
     }
 
     fn count(&self, index: usize) {
-        // The registry's count first: the recorder may panic.
-        self.counts[index].fetch_add(1, Ordering::Relaxed);
-        let make = || make_counters(&self.name);
-        catch_hook(|| {
-            self.counters
-                .with(make, |counters| counters[index].increment(1))
-        });
+        self.counts.count(index, || make_counters(&self.name));
     }
 }
 

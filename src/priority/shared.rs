@@ -1,9 +1,6 @@
-use std::{
-    sync::{
-        Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicBool, AtomicU8, AtomicU32, Ordering},
-    },
-    time::SystemTime,
+use std::sync::{
+    Mutex, MutexGuard, PoisonError,
+    atomic::{AtomicBool, AtomicU8, AtomicU32, Ordering},
 };
 
 use tokio::time::Instant;
@@ -21,12 +18,18 @@ use super::{
 use crate::{
     call::{ConfigError, Label, Rejection, catch_hook},
     context::{CallPriority, LEVELS, Priority, PriorityClass},
-    registry::{self, GuardTransition},
     throttle::{
         throttled_call::CallResult,
         window::{AcceptWindow, WindowChange},
+        window_report::WindowReport,
     },
     util::mix::{mix, stream},
+};
+
+const REPORT: WindowReport = WindowReport {
+    kind: "prioritizer",
+    rejecting: "shedding",
+    reason: "overload",
 };
 
 /// The prioritizer behind all of its handles.
@@ -350,22 +353,7 @@ impl PrioritizerShared {
     /// Tells subscribers and the log that calls are shed, or not any more.
     fn report(&self, change: Option<WindowChange>, shadow: bool) {
         let Some(change) = change else { return };
-        let (from, to, reason) = match change {
-            WindowChange::Began => ("admitting", "shedding", "overload"),
-            WindowChange::Ended => ("shedding", "admitting", "recovered"),
-        };
-        registry::publish(|| GuardTransition {
-            kind: "prioritizer",
-            name: self.name().clone(),
-            key: None,
-            from,
-            to,
-            reason,
-            last_error: None,
-            limits: None,
-            shadow,
-            at: SystemTime::now(),
-        });
+        REPORT.publish(self.name(), change, shadow);
         let prioritizer = self.name().as_str();
         catch_hook(|| match change {
             WindowChange::Began => {

@@ -1,11 +1,6 @@
-use std::sync::atomic::{AtomicU64, Ordering};
-
 use metrics::{Counter, Unit};
 
-use crate::{
-    call::Label,
-    util::{hook::catch_hook, per_recorder::PerRecorder},
-};
+use crate::{call::Label, util::event_counts::EventCounts};
 
 /// An event of calls that are not simply admitted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -26,17 +21,14 @@ const COUNT: usize = 4;
 #[derive(Debug)]
 pub(super) struct LimitMetrics {
     name: Label,
-    counts: [AtomicU64; COUNT],
-    /// The metrics of the same counts. Made when the first is needed, so that a limit that is never reached costs no series.
-    counters: PerRecorder<[Counter; COUNT]>,
+    counts: EventCounts<COUNT>,
 }
 
 impl LimitMetrics {
     pub(super) fn new(name: Label) -> Self {
         LimitMetrics {
             name,
-            counts: [const { AtomicU64::new(0) }; COUNT],
-            counters: PerRecorder::new(),
+            counts: EventCounts::new(),
         }
     }
 
@@ -45,17 +37,12 @@ impl LimitMetrics {
     }
 
     pub(super) fn get(&self, event: LimitEvent) -> u64 {
-        self.counts[event as usize].load(Ordering::Relaxed)
+        self.counts.get(event as usize)
     }
 
     pub(super) fn count(&self, event: LimitEvent) {
-        // The registry's count first: the recorder may panic.
-        self.counts[event as usize].fetch_add(1, Ordering::Relaxed);
-        let make = || make_counters(&self.name);
-        catch_hook(|| {
-            self.counters
-                .with(make, |counters| counters[event as usize].increment(1));
-        });
+        self.counts
+            .count(event as usize, || make_counters(&self.name));
     }
 }
 

@@ -1,7 +1,4 @@
-use std::{
-    sync::atomic::{AtomicU64, Ordering},
-    time::Duration,
-};
+use std::time::Duration;
 
 use metrics::{Counter, Unit};
 
@@ -10,7 +7,7 @@ use crate::{
     call::Label,
     registry::Stats,
     util::{
-        duration::as_millis_f64, hook::catch_hook, per_recorder::PerRecorder,
+        duration::as_millis_f64, event_counts::EventCounts, hook::catch_hook,
         setting_changes::SettingChanges,
     },
 };
@@ -25,17 +22,14 @@ const COUNT: usize = NOT_RETRIED + NotRetried::ALL.len();
 /// Counts of failed attempts, for metrics and for the registry. Calls that succeed at once touch nothing here.
 pub(super) struct RetryMetrics {
     name: Label,
-    counts: [AtomicU64; COUNT],
-    /// The metrics of the same counts. Made when the first is needed, so that calls without failures cost no series.
-    counters: PerRecorder<[Counter; COUNT]>,
+    counts: EventCounts<COUNT>,
 }
 
 impl RetryMetrics {
     pub(super) fn new(name: Label) -> Self {
         RetryMetrics {
             name,
-            counts: [const { AtomicU64::new(0) }; COUNT],
-            counters: PerRecorder::new(),
+            counts: EventCounts::new(),
         }
     }
 
@@ -114,7 +108,7 @@ impl RetryMetrics {
     }
 
     pub(super) fn write_stats(&self, stats: &mut Stats) {
-        let count = |index: usize| self.counts[index].load(Ordering::Relaxed);
+        let count = |index: usize| self.counts.get(index);
         stats.count("retries", count(RETRIES));
         stats.count("unsent_retries", count(UNSENT_RETRIES));
         stats.count("recovered", count(RECOVERED));
@@ -124,13 +118,7 @@ impl RetryMetrics {
     }
 
     fn count(&self, index: usize) {
-        // The registry's count first: the recorder may panic.
-        self.counts[index].fetch_add(1, Ordering::Relaxed);
-        let make = || make_counters(&self.name);
-        catch_hook(|| {
-            self.counters
-                .with(make, |counters| counters[index].increment(1))
-        });
+        self.counts.count(index, || make_counters(&self.name));
     }
 }
 

@@ -1,27 +1,19 @@
-use std::sync::atomic::{AtomicU64, Ordering};
-
 use metrics::{Counter, Unit};
 
-use crate::{
-    call::{Label, catch_hook},
-    util::per_recorder::PerRecorder,
-};
+use crate::{call::Label, util::event_counts::EventCounts};
 
 /// The rejections of a throttle, for metrics and for the registry.
 #[derive(Debug)]
 pub(super) struct ThrottleMetrics {
     name: Label,
-    rejected: AtomicU64,
-    /// Made when it is needed, so that a throttle that never rejects costs no series.
-    counter: PerRecorder<Counter>,
+    rejected: EventCounts<1>,
 }
 
 impl ThrottleMetrics {
     pub(super) fn new(name: Label) -> Self {
         ThrottleMetrics {
             name,
-            rejected: AtomicU64::new(0),
-            counter: PerRecorder::new(),
+            rejected: EventCounts::new(),
         }
     }
 
@@ -30,14 +22,11 @@ impl ThrottleMetrics {
     }
 
     pub(super) fn rejected(&self) -> u64 {
-        self.rejected.load(Ordering::Relaxed)
+        self.rejected.get(0)
     }
 
     pub(super) fn count_rejection(&self) {
-        // The registry's count first: the recorder may panic.
-        self.rejected.fetch_add(1, Ordering::Relaxed);
-        let make = || make_counter(&self.name);
-        catch_hook(|| self.counter.with(make, |counter| counter.increment(1)));
+        self.rejected.count(0, || [make_counter(&self.name)]);
     }
 }
 

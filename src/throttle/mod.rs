@@ -126,6 +126,7 @@ mod shared;
 mod stats;
 pub(crate) mod throttled_call;
 pub(crate) mod window;
+pub(crate) mod window_report;
 #[cfg(test)]
 mod window_tests;
 

@@ -1,4 +1,4 @@
-use std::{sync::PoisonError, time::SystemTime};
+use std::sync::PoisonError;
 
 use tokio::time::Instant;
 
@@ -8,11 +8,11 @@ use super::{
     ranks::Ranks,
     throttled_call::{CallResult, ThrottledCall},
     window::{AcceptWindow, WindowChange, WindowCounts},
+    window_report::WindowReport,
 };
 use crate::{
     call::{ConfigError, Evidence, Label, Rejection, catch_hook},
     context::compared_quantile,
-    registry::{self, GuardTransition},
     util::{
         mix::draw,
         sync::{
@@ -20,6 +20,12 @@ use crate::{
             atomic::{AtomicBool, AtomicU64, Ordering},
         },
     },
+};
+
+const REPORT: WindowReport = WindowReport {
+    kind: "throttle",
+    rejecting: "throttling",
+    reason: "failures",
 };
 
 /// The throttle behind all of its handles.
@@ -212,22 +218,7 @@ impl ThrottleShared {
     /// Tells subscribers and the log that calls are rejected, or not any more.
     fn report(&self, change: Option<WindowChange>, shadow: bool) {
         let Some(change) = change else { return };
-        let (from, to, reason) = match change {
-            WindowChange::Began => ("admitting", "throttling", "failures"),
-            WindowChange::Ended => ("throttling", "admitting", "recovered"),
-        };
-        registry::publish(|| GuardTransition {
-            kind: "throttle",
-            name: self.name().clone(),
-            key: None,
-            from,
-            to,
-            limits: None,
-            reason,
-            last_error: None,
-            shadow,
-            at: SystemTime::now(),
-        });
+        REPORT.publish(self.name(), change, shadow);
         let throttle = self.name().as_str();
         catch_hook(|| match change {
             WindowChange::Began => {

@@ -10,6 +10,7 @@ pub(crate) mod credentials;
 pub(crate) mod duration;
 pub(crate) mod error_chain;
 pub(crate) mod event;
+pub(crate) mod event_counts;
 pub(crate) mod family;
 pub(crate) mod fnv;
 pub(crate) mod headers;

@@ -3,7 +3,7 @@
 use std::{
     sync::{
         Arc,
-        atomic::{AtomicU32, AtomicUsize, Ordering},
+        atomic::{AtomicUsize, Ordering},
     },
     task::Poll,
     time::Duration,
@@ -16,6 +16,8 @@ use tower_keep::{
     bulkhead::{AcquireFuture, Bulkhead, BulkheadPermit, QueueOrder},
     testing::CountingWaker,
 };
+
+use crate::support::storm::InFlight;
 
 #[derive(Clone, Debug)]
 enum Step {
@@ -126,15 +128,15 @@ fn peak_in_flight_stays_within_the_limit_over_threads_drops_and_resizes() {
     runtime.block_on(async {
         let builder = Bulkhead::builder("threads").limit(4).queue_limit(50);
         let bulkhead = builder.build().expect("valid settings");
-        let (now, peak) = (Arc::new(AtomicU32::new(0)), Arc::new(AtomicU32::new(0)));
+        let in_flight = InFlight::default();
         let served = Arc::new(AtomicUsize::new(0));
         let layer = bulkhead.layer().any();
         let service = layer.layer(service_fn({
-            let (now, peak, served) = (now.clone(), peak.clone(), served.clone());
+            let (in_flight, served) = (in_flight.clone(), served.clone());
             move |yields: u32| {
-                let (now, peak, served) = (now.clone(), peak.clone(), served.clone());
+                let (token, served) = (in_flight.enter(), served.clone());
                 async move {
-                    let _in_flight = InFlight::new(now, &peak);
+                    let _token = token;
                     for _ in 0..yields {
                         tokio::task::yield_now().await;
                     }
@@ -171,25 +173,9 @@ fn peak_in_flight_stays_within_the_limit_over_threads_drops_and_resizes() {
             let end = tokio::time::timeout(Duration::from_secs(60), call).await;
             end.expect("no call is stuck").expect("no panic");
         }
-        assert!(peak.load(Ordering::Relaxed) <= 4);
+        assert!(in_flight.peak() <= 4);
         assert!(served.load(Ordering::Relaxed) > 1_000);
-        assert_eq!(now.load(Ordering::Relaxed), 0);
+        assert_eq!(in_flight.count(), 0);
         assert_eq!((bulkhead.in_flight(), bulkhead.stats().queued), (0, 0));
     });
-}
-
-/// Counts a call while it lives.
-struct InFlight(Arc<AtomicU32>);
-
-impl InFlight {
-    fn new(now: Arc<AtomicU32>, peak: &AtomicU32) -> Self {
-        peak.fetch_max(now.fetch_add(1, Ordering::SeqCst) + 1, Ordering::SeqCst);
-        InFlight(now)
-    }
-}
-
-impl Drop for InFlight {
-    fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::SeqCst);
-    }
 }

@@ -15,6 +15,7 @@ use tower_keep::{
 };
 
 use super::{HOUR, MILLI, SECOND};
+use crate::support::storm::orders;
 
 /// An error that can be spawned: the compiler does not see that a future with a `BoxError` in its types is `Send`.
 #[derive(Debug)]
@@ -83,13 +84,13 @@ impl Parts {
     }
 
     /// Returns a client with the layers in this order, the innermost first, between a guard and a fallback.
-    fn client(&self, order: [usize; LAYERS]) -> Client {
+    fn client(&self, order: &[usize]) -> Client {
         let service = service_fn(async |_: Request<Body>| {
             Ok::<_, Failed>(Response::new(Full::from(vec![7_u8; 4_096])))
         });
         let mut client = boxed(GuardLayer::client(self.spy.clone()).layer(service));
         for layer in order {
-            client = self.wrap(layer, client);
+            client = self.wrap(*layer, client);
         }
         let stale = FallbackLayer::client(Fallback::new("storm"));
         let stale = stale.with(|_| Response::new(Full::<Bytes>::from("stale")));
@@ -100,18 +101,6 @@ impl Parts {
 
 fn request() -> Request<Body> {
     Request::new(Empty::new().map_err(|never| match never {}).boxed_unsync())
-}
-
-fn orders() -> Vec<[usize; LAYERS]> {
-    let mut orders = Vec::new();
-    for index in 0..LAYERS.pow(LAYERS as u32) {
-        let order: [usize; LAYERS] =
-            std::array::from_fn(|at| index / LAYERS.pow(at as u32) % LAYERS);
-        if (0..LAYERS).all(|layer| order.contains(&layer)) {
-            orders.push(order);
-        }
-    }
-    orders
 }
 
 /// Makes a call, and reads its body. Every third caller gives up in between.
@@ -131,9 +120,7 @@ async fn call(client: Client, number: u64) {
 
 #[tokio::test(start_paused = true)]
 async fn layers_in_any_order_survive_a_storm_that_is_switched_on_and_off() {
-    let orders = orders();
-    assert_eq!(orders.len(), 24);
-    for order in orders {
+    for order in &orders(LAYERS) {
         let chaos = Chaos::builder("storm")
             .error_rate(0.2)
             .response_rate(0.2)

@@ -14,6 +14,7 @@ use tower_keep::{
 };
 
 use super::{SECOND, always, builder, call, grpc_request, limit, request};
+use crate::support::storm::orders;
 
 #[tokio::test(start_paused = true)]
 async fn calls_wait_in_order_and_no_longer_than_they_may() {
@@ -195,22 +196,6 @@ where
         })
         .map_err(Into::into);
     Stack::new(service)
-}
-
-/// Returns all orders of so many layers.
-fn orders(layers: usize) -> Vec<Vec<usize>> {
-    if layers == 0 {
-        return vec![Vec::new()];
-    }
-    let mut all = Vec::new();
-    for order in orders(layers - 1) {
-        for at in 0..=order.len() {
-            let mut order = order.clone();
-            order.insert(at, layers - 1);
-            all.push(order);
-        }
-    }
-    all
 }
 
 #[tokio::test(start_paused = true)]

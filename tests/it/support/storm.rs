@@ -18,21 +18,29 @@ pub type StormService = BoxCloneSyncService<u64, u64, BoxError>;
 const CALLS: u64 = 120;
 const SECOND: Duration = Duration::from_secs(1);
 
-/// The number of what is in flight.
+/// The number of what is in flight, and the largest that it has been.
 #[derive(Clone, Default)]
-pub struct InFlight(Arc<AtomicUsize>);
+pub struct InFlight {
+    now: Arc<AtomicUsize>,
+    peak: Arc<AtomicUsize>,
+}
 
 /// Counts as in flight until it is dropped.
 pub struct Token(Arc<AtomicUsize>);
 
 impl InFlight {
     pub fn enter(&self) -> Token {
-        self.0.fetch_add(1, Ordering::SeqCst);
-        Token(self.0.clone())
+        let before = self.now.fetch_add(1, Ordering::SeqCst);
+        self.peak.fetch_max(before + 1, Ordering::SeqCst);
+        Token(self.now.clone())
     }
 
     pub fn count(&self) -> usize {
-        self.0.load(Ordering::SeqCst)
+        self.now.load(Ordering::SeqCst)
+    }
+
+    pub fn peak(&self) -> usize {
+        self.peak.load(Ordering::SeqCst)
     }
 }
 
