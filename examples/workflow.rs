@@ -9,7 +9,7 @@ use tower_keep::{
     ops::{Access, Ops, workflow},
 };
 
-/// What stands for the call of a payment provider, which fails now and then.
+/// A stand-in for the call of a payment provider, which fails now and then.
 async fn pay(order: u32) -> io::Result<u32> {
     sleep(Duration::from_millis(900)).await;
     match order % 4 {

@@ -181,7 +181,7 @@ fn hedge_of_work_that_is_done_in_time_does_not_allocate() {
     }
 }
 
-/// What a retry costs, too: the head that is kept, a context, and the buffer of a body.
+/// A retry costs the same: the head that is kept, a context, and the buffer of a body.
 #[test]
 fn hedge_of_a_request_costs_what_a_retry_costs() {
     let retry = || RetryLayer::client(Retry::new("costs"));

@@ -96,7 +96,7 @@ impl Chaos {
     /// Runs work that is no service, and injects faults into it: whether it is late, and what comes in its place. The closure makes
     /// its error out of a fault. A response in its place is an error as well.
     ///
-    /// What happens is decided when this is called. Work in whose place a fault comes is dropped, and was never polled.
+    /// The fault is drawn when this is called. Work in whose place a fault comes is dropped, and was never polled.
     ///
     /// ```
     /// use std::io::Error;

@@ -24,7 +24,7 @@ pub(super) const MAX_DELAYED: u32 = 1_000_000;
 
 /// The settings of a [`Chaos`](super::Chaos) that a file may have: for [`ChaosBuilder::settings`] and [`Chaos::apply`].
 ///
-/// Whether the chaos is on is not one of them: a file switches nothing on. In a file (feature `serde`) durations have a unit
+/// The switch is not one of them: a file switches nothing on. In a file (feature `serde`) durations have a unit
 /// (`"250ms"`), and gRPC codes their names. Settings that are absent have their defaults; unknown ones are errors.
 ///
 /// Rates are fractions of the calls that match. `error_rate`, `response_rate`, `hang_rate` and `panic_rate` share the calls

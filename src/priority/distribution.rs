@@ -5,7 +5,7 @@ use crate::context::{ALL_LEVELS, CallPriority, Priority};
 
 /// The cumulative distribution of recent priorities, to be read without a lock.
 ///
-/// Whoever has the lock of the arrivals replaces it level by level. A call that reads a part of each of two distributions stands
+/// The thread that has the lock of the arrivals replaces it level by level. A call that reads a part of each of two distributions stands
 /// where it stood in one of them or between, which does no harm.
 pub(super) struct Distribution {
     /// The bits of the share of calls below each level, and below the end.

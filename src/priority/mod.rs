@@ -73,7 +73,7 @@
 //!
 //! # Trust
 //!
-//! Whoever may ask for a high priority will. By default no header is read; [`by_header`](Prioritizer::by_header) reads that of callers that a
+//! A caller that may ask for a high priority will. By default no header is read; [`by_header`](Prioritizer::by_header) reads that of callers that a
 //! [`Trust`](crate::context::Trust) names, and removes it from all others. [`Propagate`](crate::context::Propagate) never sends on a header that was copied. A
 //! value is accepted only as it is sent, and no value makes anything grow: there are 500 priorities.
 //!

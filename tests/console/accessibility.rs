@@ -21,7 +21,7 @@ fn axe() -> Option<String> {
     source
 }
 
-/// What axe-core finds on pages, each with its name: all of it is reported at once.
+/// The findings of axe-core on pages, each with its name: all of it is reported at once.
 struct Audit<'a> {
     browser: &'a Browser,
     axe: &'a str,

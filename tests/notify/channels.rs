@@ -18,7 +18,7 @@ use super::{
 const NEW: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
 const OLD: &str = "whsec_AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA";
 
-/// What the guide shows to receivers.
+/// The code that the guide shows to receivers.
 fn verify(secret: &str, id: &str, timestamp: &str, body: &[u8], signatures: &str) -> bool {
     let bytes = STANDARD
         .decode(secret.trim_start_matches("whsec_"))

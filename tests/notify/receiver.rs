@@ -15,7 +15,7 @@ use tokio::{
     sync::Notify,
 };
 
-/// What the receiver does with a request.
+/// The reaction of the receiver to a request.
 #[derive(Clone, Debug)]
 pub enum Answer {
     Status(u16, &'static str),
@@ -56,7 +56,7 @@ pub struct Receiver {
 }
 
 struct Shared {
-    /// What is answered next; the last one stays.
+    /// The next answers; the last one stays.
     answers: Mutex<VecDeque<Answer>>,
     received: Mutex<Vec<Received>>,
     came: Notify,

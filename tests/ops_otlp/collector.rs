@@ -44,7 +44,7 @@ use tracing::subscriber::NoSubscriber;
 const PATIENCE: Duration = Duration::from_secs(30);
 const GRPC_TRACES: &str = "/opentelemetry.proto.collector.trace.v1.TraceService/Export";
 
-/// What a collector does with a request.
+/// The reaction of a collector to a request.
 #[derive(Clone, Debug)]
 pub enum Reaction {
     Take,

@@ -71,7 +71,7 @@ async fn event_is_the_same_after_a_restart() {
     assert_eq!(after["events"][0]["who"], "ada");
 }
 
-/// What pushed events out of memory made them lost.
+/// Events that others pushed out of memory were lost.
 #[tokio::test]
 async fn event_that_is_only_in_the_file_is_not_dropped() {
     let folder = Folder::new();

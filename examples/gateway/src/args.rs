@@ -96,7 +96,7 @@ pub struct Args {
     pub alerts: Option<PathBuf>,
     /// Where alerts are sent to.
     pub webhook: Option<String>,
-    /// What the console remembers.
+    /// The file of the console.
     pub ops_file: Option<PathBuf>,
     /// Without what keeps an overload from outliving its cause.
     pub unprotected: bool,

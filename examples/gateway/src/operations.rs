@@ -75,7 +75,7 @@ pub fn build(
     builder.build()
 }
 
-/// What the operations side gets from the command line.
+/// The arguments of the operations side.
 #[derive(Default)]
 pub struct Options {
     /// The address of the console, for links in notifications.

@@ -94,7 +94,7 @@ async fn end(
 ///
 /// # Errors
 ///
-/// What is wrong with `RUST_LOG`.
+/// Returns a text if `RUST_LOG` is invalid.
 pub fn log_to_stderr(log: Log) -> Result<Option<FilterHandle>, String> {
     let format = match log {
         Log::Json => LogFormat::Json,

@@ -1,7 +1,7 @@
 //! Alerts: rules about metrics, guards, health and events, and what becomes of them until somebody has dealt with it.
 //!
 //! Use them for what a person must look at, and for little else: a rule whose alerts nobody acts on teaches people to look away.
-//! What another system watches over many processes belongs there; `ops/metrics` has the numbers for it.
+//! Rules about many processes belong to the system that watches them; `ops/metrics` has the numbers for it.
 //!
 //! ```
 //! use std::time::Duration;

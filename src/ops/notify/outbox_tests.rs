@@ -17,7 +17,7 @@ struct Bench {
     start: Instant,
     now: Instant,
     number: u32,
-    /// What was delivered, and what became of the rest, in order.
+    /// The messages that were delivered, and what became of the rest, in order.
     ends: Vec<(String, MessageEnd)>,
 }
 

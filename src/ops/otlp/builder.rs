@@ -25,7 +25,7 @@ type LookUp = dyn Fn(&str) -> Option<String>;
 
 /// A builder of an [`Otlp`].
 ///
-/// What is set here counts more than the variables of the environment.
+/// A value that is set here counts more than the variable of the environment.
 pub struct OtlpBuilder {
     service: Option<Label>,
     attributes: Vec<(String, String)>,

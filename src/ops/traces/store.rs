@@ -18,7 +18,7 @@ const MAX_SEGMENTS: usize = 256;
 
 /// The traces that are kept, bounded by the bytes that they take.
 ///
-/// Where room is needed, the oldest goes first: of those that are only sampled while these take more than a quarter, and else of
+/// The oldest trace goes first if there is no room: of those that are only sampled while these take more than a quarter, and else of
 /// those that are slow or have errors.
 #[derive(Debug)]
 pub(super) struct TraceStore {

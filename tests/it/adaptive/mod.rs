@@ -16,7 +16,7 @@ const SEEDS: Range<u64> = 0..2;
 /// The times between the changes of a peer, and before a limit must have settled.
 const PHASE: Duration = Duration::from_secs(300);
 const SETTLING: Duration = Duration::from_secs(100);
-/// How far a limit may swing, in knees, and how far where calls take about the same time.
+/// The distance that a limit may swing, in knees, and that where calls take about the same time.
 const SWING: Range<f64> = 0.8..1.6;
 const EVEN: Range<f64> = 0.8..1.45;
 

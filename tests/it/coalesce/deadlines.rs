@@ -180,7 +180,7 @@ async fn limit_around_the_leader_does_not_end_the_call_of_others() {
     assert_eq!(script.calls(), 1);
 }
 
-/// What a call knows of the time that it has.
+/// The time that a call knows that it has.
 #[derive(Debug, Default, PartialEq)]
 struct Known {
     header: Option<String>,

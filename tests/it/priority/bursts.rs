@@ -35,7 +35,7 @@ fn shed_rate(prioritizer: &Prioritizer) -> f64 {
     prioritizer.stats().shed_rate
 }
 
-/// What had got through was counted from the first pushback on only: twenty of ten thousand calls had nearly all others shed for many
+/// Calls that had got through were counted from the first pushback on only: twenty of ten thousand calls had nearly all others shed for many
 /// windows.
 #[tokio::test(start_paused = true)]
 async fn burst_of_pushbacks_is_compared_with_all_calls_of_the_window() {

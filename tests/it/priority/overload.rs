@@ -37,7 +37,7 @@ const WORKERS: usize = 50;
 const WORK: Duration = Duration::from_millis(100);
 /// The time after which nobody waits for a response any more.
 const PATIENCE: Duration = Duration::from_millis(500);
-/// What the service can take in a second.
+/// The calls that the service can take in a second.
 const CAPACITY: f64 = 500.0;
 const SECONDS: f64 = 20.0;
 /// The time that is not counted: a prioritizer has to see an overload first.

@@ -1,4 +1,4 @@
-//! Where the priority of a request comes from, and whom it is not taken from.
+//! The sources of the priority of a request, and those from which it is not taken.
 
 use std::{convert::Infallible, net::SocketAddr};
 

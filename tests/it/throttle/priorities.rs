@@ -105,7 +105,7 @@ async fn calls_of_one_level_are_rejected_at_random() {
     assert!((1_740..1_860).contains(&rejected), "{rejected}");
 }
 
-/// What a prioritizer has shed already was counted as rejected by the throttle once more, which then let twice as much through.
+/// Calls that a prioritizer had shed already were counted as rejected by the throttle once more, which then let twice as much through.
 #[test]
 fn load_of_the_peer_is_that_of_the_throttle_whatever_the_prioritizer_sheds() {
     let capacity = 100.0;
