@@ -88,6 +88,7 @@
 
 mod call_fields;
 mod call_priority;
+mod content;
 mod correlate;
 mod current;
 #[cfg(feature = "axum")]

@@ -2,7 +2,7 @@ use std::{sync::OnceLock, time::Duration};
 
 use super::{
     Pipeline, error_classifier::ErrorClassifier, hedge_part::HedgePart, injected::PipelineFaults,
-    shared::PipelineShared,
+    limits::PipelineLimits, shared::PipelineShared,
 };
 use crate::{
     breaker::{CircuitBreaker, CircuitBreakerBuilder},
@@ -16,7 +16,6 @@ use crate::{
     rate_limit::{RateLimit, RateLimitBuilder},
     retry::{Retry, RetryBuilder},
     throttle::{Throttle, ThrottleBuilder},
-    timeout::{TimeLimit, Timeouts},
 };
 
 /// Builder of a [`Pipeline`]; made by [`Pipeline::builder`].
@@ -25,7 +24,7 @@ pub struct PipelineBuilder {
     name: Label,
     operation: Option<Operation>,
     fallback: Option<Result<Fallback, ConfigError>>,
-    total_limit: Option<Duration>,
+    limits: PipelineLimits,
     prioritizer: Option<Result<Prioritizer, ConfigError>>,
     bulkhead: Option<Result<Bulkhead, ConfigError>>,
     retry: Option<Result<Retry, ConfigError>>,
@@ -33,7 +32,6 @@ pub struct PipelineBuilder {
     throttle: Option<Result<Throttle, ConfigError>>,
     breaker: Option<Result<CircuitBreaker, ConfigError>>,
     rate_limit: Option<Result<RateLimit, ConfigError>>,
-    attempt_limit: Option<Duration>,
     faults: PipelineFaults,
     classify_error: Option<ErrorClassifier>,
 }
@@ -42,9 +40,9 @@ impl PipelineBuilder {
     pub(super) fn new(name: Label) -> Self {
         PipelineBuilder {
             operation: Some(Operation::new(name.clone())),
-            name,
             fallback: None,
-            total_limit: None,
+            limits: PipelineLimits::new(name.clone()),
+            name,
             prioritizer: None,
             bulkhead: None,
             retry: None,
@@ -52,7 +50,6 @@ impl PipelineBuilder {
             throttle: None,
             breaker: None,
             rate_limit: None,
-            attempt_limit: None,
             faults: PipelineFaults::default(),
             classify_error: None,
         }
@@ -130,7 +127,7 @@ impl PipelineBuilder {
     /// Must be longer than zero. Default: no limit, since only the application knows how long its callers wait.
     #[must_use]
     pub fn total_limit(mut self, time: Duration) -> Self {
-        self.total_limit = Some(time);
+        self.limits.total = Some(time);
         self
     }
 
@@ -417,7 +414,7 @@ impl PipelineBuilder {
     /// Must be longer than zero and at most the total limit. Default: no limit.
     #[must_use]
     pub fn attempt_limit(mut self, time: Duration) -> Self {
-        self.attempt_limit = Some(time);
+        self.limits.attempt = Some(time);
         self
     }
 
@@ -518,8 +515,7 @@ impl PipelineBuilder {
     ///
     /// Returns a [`ConfigError`] that names the first invalid setting, be it of a part.
     pub fn build(self) -> Result<Pipeline, ConfigError> {
-        self.validate()?;
-        let (total_limit, attempt_limit) = self.limits();
+        let (total_limit, attempt_limit) = self.limits.build()?;
         let retry = self.retry.transpose()?;
         let hedge = self.hedge.map(|hedge| hedge.build(retry.as_ref()));
         Ok(Pipeline::from_parts(PipelineShared {
@@ -541,46 +537,5 @@ impl PipelineBuilder {
             faults: self.faults,
             classify_error: self.classify_error,
         }))
-    }
-
-    fn validate(&self) -> Result<(), ConfigError> {
-        let error = |field, time: Duration, expected: String| {
-            let component = format!("pipeline {:?}", self.name);
-            Err(ConfigError::new(
-                component,
-                field,
-                format!("{time:?}"),
-                expected,
-            ))
-        };
-        match (self.total_limit, self.attempt_limit) {
-            (Some(total), _) if total.is_zero() => {
-                error("total_limit", total, "longer than zero".to_owned())
-            }
-            (_, Some(attempt)) if attempt.is_zero() => {
-                error("attempt_limit", attempt, "longer than zero".to_owned())
-            }
-            (Some(total), Some(attempt)) if attempt > total => {
-                let expected = format!("at most total_limit, {total:?}");
-                error("attempt_limit", attempt, expected)
-            }
-            _ => Ok(()),
-        }
-    }
-
-    fn limits(&self) -> (Option<TimeLimit>, Option<TimeLimit>) {
-        let name = self.name.as_str();
-        match (self.total_limit, self.attempt_limit) {
-            (Some(total), Some(attempt)) => {
-                let timeouts = Timeouts::builder(name.to_owned());
-                let timeouts = timeouts.total(total).attempt(attempt).build();
-                let timeouts = timeouts.expect("the limits have been validated");
-                (Some(timeouts.total()), Some(timeouts.attempt()))
-            }
-            (total, attempt) => (
-                total.map(|time| TimeLimit::new(format!("{name}.total"), time)),
-                attempt.map(|time| TimeLimit::new(format!("{name}.attempt"), time)),
-            ),
-        }
     }
 }

@@ -153,6 +153,7 @@ mod handle;
 mod hedge_part;
 mod injected;
 mod lent_work;
+mod limits;
 mod run;
 mod shared;
 mod shared_run;

@@ -3,7 +3,7 @@ use http::{HeaderMap, HeaderName, Request};
 use super::inbound_id::{resolve_correlation_id, resolve_id};
 use crate::context::{
     Baggage, Context, IdFormat, TraceFormat, TracePolicy, Tracestate, Trust,
-    current::ContextContent,
+    content::ContextContent,
     malformed::count_malformed,
     request_predicate::RequestPredicate,
     trace_context::TraceContext,

@@ -3,7 +3,7 @@
 use http::{HeaderMap, HeaderName, HeaderValue};
 
 use crate::context::{
-    CallId, current::box_if_other, malformed::count_malformed, trace_format::root_field,
+    CallId, content::box_if_other, malformed::count_malformed, trace_format::root_field,
 };
 
 /// Returns the ID of the first header that holds a valid one, else a new one.
