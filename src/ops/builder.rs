@@ -349,33 +349,11 @@ impl OpsBuilder {
     #[cfg_attr(not(feature = "ops-logs"), allow(unused_mut))]
     pub fn build(mut self) -> Result<Ops, ConfigError> {
         let component = format!("ops \"{}\"", self.service);
-        for (field, value, max) in [
-            ("max_viewers", self.max_viewers, MAX_VIEWERS),
-            ("max_events", self.max_events, MAX_EVENTS),
-            (
-                "max_running_workflows",
-                self.max_running_workflows,
-                MAX_WORKFLOWS,
-            ),
-            (
-                "max_finished_workflows",
-                self.max_finished_workflows,
-                MAX_WORKFLOWS,
-            ),
-        ] {
-            check_range(&component, field, value, 1..=max)?;
-        }
-        let recorder = self.recorder.build()?;
+        self.check_maximums(&component)?;
+        let recorder = std::mem::take(&mut self.recorder).build()?;
         let journal = Journal::new(self.max_events);
         #[cfg(feature = "ops-sqlite")]
-        if let Some(file) = self.store_file.take() {
-            file.validate(&component)?;
-            self.options.store = Store::open(file.clone());
-            let store = &self.options.store;
-            RecordFile::attach(&journal, store, &file, self.max_events);
-            let history = MetricHistory::new(store, &recorder, file.metric_retention());
-            self.options.metric_history = Some(history);
-        }
+        self.open_file(&component, &recorder, &journal)?;
         if let Some(trouble) = self.options.store.trouble() {
             self.health = self.health.check(Check::store(trouble.clone()));
         }
@@ -384,11 +362,6 @@ impl OpsBuilder {
         #[cfg(feature = "ops-logs")]
         let traces = self.traces.build(&self.options.store)?;
         self.options.alerts = Alerts::new(self.service.as_str(), &self.alerts, self.rules)?;
-        let hostname = || {
-            std::env::var("HOSTNAME")
-                .ok()
-                .filter(|name| !name.is_empty())
-        };
         let about = About {
             service: self.service,
             version: self.version,
@@ -422,4 +395,42 @@ impl OpsBuilder {
         };
         Ok(Ops::new(Core::new(about, parts, self.options)))
     }
+
+    fn check_maximums(&self, component: &str) -> Result<(), ConfigError> {
+        let (running, finished) = (self.max_running_workflows, self.max_finished_workflows);
+        for (field, value, max) in [
+            ("max_viewers", self.max_viewers, MAX_VIEWERS),
+            ("max_events", self.max_events, MAX_EVENTS),
+            ("max_running_workflows", running, MAX_WORKFLOWS),
+            ("max_finished_workflows", finished, MAX_WORKFLOWS),
+        ] {
+            check_range(component, field, value, 1..=max)?;
+        }
+        Ok(())
+    }
+
+    /// Opens the file, if there is to be one, and has the journal and the history of metrics go on in it.
+    #[cfg(feature = "ops-sqlite")]
+    fn open_file(
+        &mut self,
+        component: &str,
+        recorder: &Recorder,
+        journal: &Journal,
+    ) -> Result<(), ConfigError> {
+        let Some(file) = self.store_file.take() else {
+            return Ok(());
+        };
+        file.validate(component)?;
+        self.options.store = Store::open(file.clone());
+        let store = &self.options.store;
+        RecordFile::attach(journal, store, &file, self.max_events);
+        let history = MetricHistory::new(store, recorder, file.metric_retention());
+        self.options.metric_history = Some(history);
+        Ok(())
+    }
+}
+
+fn hostname() -> Option<String> {
+    let name = std::env::var("HOSTNAME").ok();
+    name.filter(|name| !name.is_empty())
 }

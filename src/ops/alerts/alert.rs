@@ -254,35 +254,7 @@ impl Alert {
                     false => AlertStep::Same,
                 }
             }
-            AlertPhase::Active {
-                clear_since,
-                acknowledged,
-                ..
-            } => {
-                if clear_since.take().is_some() {
-                    self.flaps = self.flaps.saturating_add(1);
-                }
-                let is_over = acknowledged
-                    .as_ref()
-                    .is_some_and(|it| severity > it.severity);
-                if is_over {
-                    *acknowledged = None;
-                }
-                let rose = severity > self.severity;
-                self.severity = severity;
-                if is_over {
-                    self.note(
-                        now,
-                        "unacknowledged",
-                        "it is more severe than when it was acknowledged",
-                        None,
-                    );
-                }
-                match rose {
-                    true => AlertStep::Rose,
-                    false => AlertStep::Same,
-                }
-            }
+            AlertPhase::Active { .. } => self.stay_active(now, severity),
             AlertPhase::Resolved { at, .. } => {
                 let quiet = now.duration_since(*at).unwrap_or_default();
                 self.flaps = match quiet < FLAPS_WITHIN {
@@ -291,6 +263,33 @@ impl Alert {
                 };
                 self.begin(now, severity, times)
             }
+        }
+    }
+
+    /// Takes in that the condition of an active alert holds, with this severity.
+    fn stay_active(&mut self, now: SystemTime, severity: Severity) -> AlertStep {
+        if let AlertPhase::Active {
+            clear_since,
+            acknowledged,
+            ..
+        } = &mut self.phase
+        {
+            if clear_since.take().is_some() {
+                self.flaps = self.flaps.saturating_add(1);
+            }
+            if acknowledged
+                .as_ref()
+                .is_some_and(|it| severity > it.severity)
+            {
+                *acknowledged = None;
+                let text = "it is more severe than when it was acknowledged";
+                self.note(now, "unacknowledged", text, None);
+            }
+        }
+        let before = std::mem::replace(&mut self.severity, severity);
+        match severity > before {
+            true => AlertStep::Rose,
+            false => AlertStep::Same,
         }
     }
 

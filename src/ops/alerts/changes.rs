@@ -1,7 +1,7 @@
 use std::time::SystemTime;
 
 use super::{
-    alert::{Alert, AlertPhase},
+    alert::{Alert, AlertPhase, AlertStep},
     stored,
 };
 use crate::ops::{
@@ -29,6 +29,19 @@ pub(super) enum Write {
 }
 
 impl Changes {
+    /// Takes in what has become of an alert.
+    pub(super) fn add(&mut self, alert: &mut Alert, step: AlertStep, now: SystemTime) {
+        match step {
+            AlertStep::Same => {}
+            AlertStep::Pending => self.save(alert),
+            AlertStep::Active => self.activated(alert, now),
+            AlertStep::Rose => self.rose(alert, now),
+            AlertStep::Resolved => self.resolved(alert, now, None),
+            AlertStep::Lapsed if alert.told.is_some() => self.save(alert),
+            AlertStep::Lapsed | AlertStep::Gone => self.forget(&alert.fingerprint),
+        }
+    }
+
     /// Keeps an alert as it is now.
     pub(super) fn save(&mut self, alert: &mut Alert) {
         alert.saved_at = alert.saved_at.max(alert.seen_at);

@@ -266,18 +266,9 @@ impl RuleState {
             alert.seq = *context.next_seq;
             *context.next_seq += 1;
         }
-        match step {
-            AlertStep::Same => {}
-            AlertStep::Pending => context.changes.save(alert),
-            AlertStep::Active => context.changes.activated(alert, now),
-            AlertStep::Rose => context.changes.rose(alert, now),
-            AlertStep::Resolved => context.changes.resolved(alert, now, None),
-            AlertStep::Lapsed if alert.told.is_some() => context.changes.save(alert),
-            AlertStep::Lapsed => context.changes.forget(fingerprint),
-            AlertStep::Gone => {
-                context.changes.forget(fingerprint);
-                self.alerts.remove(fingerprint);
-            }
+        context.changes.add(alert, step, now);
+        if step == AlertStep::Gone {
+            self.alerts.remove(fingerprint);
         }
     }
 

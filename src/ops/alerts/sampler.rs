@@ -16,7 +16,7 @@ use super::{
 };
 use crate::{
     ops::{
-        call_metrics::{CALLS, FAILED, SOURCES, durations},
+        call_metrics::{CALLS, CallHistogram, FAILED, SOURCES, durations},
         health::{HealthSnapshot, HealthStatus},
         recorder::Recorder,
         series::{Aggregation, Filter, Query, QueryResult, QuerySeries},
@@ -196,55 +196,54 @@ impl<'a> Sampler<'a> {
 
     fn read_routes(&self, wanted: &RoutesWanted) -> Routes {
         let mut routes = Routes::default();
-        let sources = SOURCES.iter().filter(|source| source.side == wanted.side);
-        for source in sources {
-            let ask = |filter: Option<Filter>, aggregation| {
-                let query = Query::new(source.metric)
-                    .by(["service", source.method, source.route])
-                    .range(wanted.window)
-                    .step(wanted.window)
-                    .limit(MAX_LINES)
-                    .aggregate(aggregation);
-                let filters = wanted.filters.iter().cloned().chain(filter);
-                let query = filters.fold(query, Query::filter);
-                // Fails for a metric of another kind.
-                self.recorder.query(&query).unwrap_or_default()
-            };
-            let aggregation = match wanted.figure {
-                CallFigure::Latency(q) => Aggregation::Quantile(q),
-                CallFigure::CallRate | CallFigure::ErrorRate => Aggregation::Rate,
-                CallFigure::ErrorRatio => Aggregation::Count,
-            };
-            let lines = ask(None, aggregation);
-            let failed = match wanted.figure {
-                CallFigure::ErrorRatio | CallFigure::ErrorRate => {
-                    Some(ask(Some(Filter::failed(wanted.side)), aggregation))
-                }
-                CallFigure::CallRate | CallFigure::Latency(_) => None,
-            };
-            if lines.truncated && lines.series.len() >= MAX_LINES {
-                let error =
-                    format!("there are more than {MAX_LINES} routes: the rest is not looked at");
-                routes.error = Some(error);
-            }
-            let failures = failed.as_ref().map(by_labels);
-            for line in lines.series {
-                let own = last(&line);
-                let failed = failures
-                    .as_ref()
-                    .map(|all| all.get(&line.labels).copied().flatten());
-                let value = match (wanted.figure, failed) {
-                    (CallFigure::ErrorRatio, Some(failed)) => ratio(failed, own),
-                    (CallFigure::ErrorRate, Some(failed)) => own.map(|_| failed.unwrap_or(0.0)),
-                    _ => own,
-                };
-                let labels = route_labels(line.labels);
-                routes
-                    .rows
-                    .push((shared(&labels), RuleSample { labels, value }));
-            }
+        for source in SOURCES.iter().filter(|source| source.side == wanted.side) {
+            self.add_routes(source, wanted, &mut routes);
         }
         routes
+    }
+
+    fn add_routes(&self, source: &CallHistogram, wanted: &RoutesWanted, routes: &mut Routes) {
+        let ask = |filter: Option<Filter>, aggregation| {
+            let query = Query::new(source.metric)
+                .by(["service", source.method, source.route])
+                .range(wanted.window)
+                .step(wanted.window)
+                .limit(MAX_LINES)
+                .aggregate(aggregation);
+            let filters = wanted.filters.iter().cloned().chain(filter);
+            let query = filters.fold(query, Query::filter);
+            // Fails for a metric of another kind.
+            self.recorder.query(&query).unwrap_or_default()
+        };
+        let (aggregation, has_failures) = match wanted.figure {
+            CallFigure::Latency(q) => (Aggregation::Quantile(q), false),
+            CallFigure::CallRate => (Aggregation::Rate, false),
+            CallFigure::ErrorRate => (Aggregation::Rate, true),
+            CallFigure::ErrorRatio => (Aggregation::Count, true),
+        };
+        let lines = ask(None, aggregation);
+        let failed = has_failures.then(|| ask(Some(Filter::failed(wanted.side)), aggregation));
+        if lines.truncated && lines.series.len() >= MAX_LINES {
+            routes.error = Some(format!(
+                "there are more than {MAX_LINES} routes: the rest is not looked at"
+            ));
+        }
+        let failures = failed.as_ref().map(by_labels);
+        for line in lines.series {
+            let own = last(&line);
+            let failed = failures
+                .as_ref()
+                .map(|all| all.get(&line.labels).copied().flatten());
+            let value = match (wanted.figure, failed) {
+                (CallFigure::ErrorRatio, Some(failed)) => ratio(failed, own),
+                (CallFigure::ErrorRate, Some(failed)) => own.map(|_| failed.unwrap_or(0.0)),
+                _ => own,
+            };
+            let labels = route_labels(line.labels);
+            routes
+                .rows
+                .push((shared(&labels), RuleSample { labels, value }));
+        }
     }
 
     fn guards(&self, figure: GuardFigure, expression: &Expression) -> RuleSamples {

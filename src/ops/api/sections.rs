@@ -48,20 +48,16 @@ pub(in crate::ops) fn update(
     before: Option<&Sections>,
     shown: u64,
 ) -> (Sections, Update) {
-    let snapshots = registry::snapshots();
+    let guards = registry::snapshots();
     let groups = core.errors.groups();
-    let snapshot = core.health.snapshot();
-    let status = status::shared_members(core, &snapshots, &groups, &snapshot, at);
-    let is_routes_due = |before: &&Sections| seq < before.seq_of_routes + ROUTES_EVERY;
-    let (seq_of_routes, routes) = match before.filter(is_routes_due) {
-        Some(before) => (before.seq_of_routes, before.routes.clone()),
-        None => (seq, json(&routes::routes(core, HistoryRange::FiveMinutes))),
-    };
+    let health = core.health.snapshot();
+    let status = status::shared_members(core, &guards, &groups, &health, at);
+    let (seq_of_routes, routes) = routes_of(core, seq, before);
     let sections = Sections {
         seq_of_routes,
         routes,
-        guards: json(&guards::guards(core, &snapshots, at)),
-        health: json(&health::health(&snapshot)),
+        guards: json(&guards::guards(core, &guards, at)),
+        health: json(&health::health(&health)),
         errors: json(&errors::pushed(core, groups, at)),
         workflows: json(&workflows::pushed(&core.workflows)),
         traces: traces(core),
@@ -104,6 +100,14 @@ pub(in crate::ops) fn update(
         first: OnceLock::new(),
     };
     (sections, update)
+}
+
+/// Returns the section of routes, and the number of the update for which it was computed.
+fn routes_of(core: &Core, seq: u64, before: Option<&Sections>) -> (u64, Arc<str>) {
+    match before.filter(|before| seq < before.seq_of_routes + ROUTES_EVERY) {
+        Some(before) => (before.seq_of_routes, before.routes.clone()),
+        None => (seq, json(&routes::routes(core, HistoryRange::FiveMinutes))),
+    }
 }
 
 impl Sections {

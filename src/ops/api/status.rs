@@ -87,12 +87,6 @@ pub(in crate::ops) fn shared_members(
     let about = &core.about;
     let text =
         |label: &Option<crate::call::Label>| json!(label.as_ref().map(|label| label.as_str()));
-    let not_closed = guards.iter().filter(|guard| !is_quiet(guard)).count();
-    let open = groups
-        .iter()
-        .filter(|group| group.status() == GroupStatus::Open);
-    let not_healthy = health.components.iter();
-    let not_healthy = not_healthy.filter(|each| each.status != HealthStatus::Healthy);
     let value = json!({
         "service": about.service.as_str(),
         "version": text(&about.version),
@@ -107,27 +101,8 @@ pub(in crate::ops) fn shared_members(
         "live": core.health.is_live(),
         "started": health.is_started(),
         "calls": calls(core),
-        "counts": {
-            "guards": guards.len(),
-            "guards_not_closed": not_closed,
-            "errors_open": open.count(),
-            "alerts_active": alerts::active(core),
-            "health": health.components.len(),
-            "health_not_healthy": not_healthy.count(),
-        },
-        "dropped": {
-            "series": core.recorder.dropped_series(),
-            "histories": core.recorder.histograms_without_history(),
-            "journal": core.journal.dropped(),
-            "frames": core.hub.dropped(),
-            "transitions": core.guards().dropped(),
-            "error_groups": core.errors.evicted(),
-            "store": core.store_dropped(),
-            "workflows": core.workflows.look(|board| board.missed()),
-            "workflow_parts": core.workflows.dropped(),
-            "logs": dropped_logs(core),
-            "alerts": core.alerts.engine().dropped(),
-        },
+        "counts": counts(core, guards, groups, health),
+        "dropped": dropped(core),
         "attention": attention(core, guards, groups, health, now),
     });
     #[cfg(feature = "ops-logs")]
@@ -136,6 +111,46 @@ pub(in crate::ops) fn shared_members(
         Value::Object(members) => members,
         _ => Map::new(),
     }
+}
+
+/// Returns the numbers of what there is, and of what is not as it should be.
+fn counts(
+    core: &Core,
+    guards: &[Snapshot],
+    groups: &[ErrorGroup],
+    health: &HealthSnapshot,
+) -> Value {
+    let not_closed = guards.iter().filter(|guard| !is_quiet(guard));
+    let open = groups
+        .iter()
+        .filter(|group| group.status() == GroupStatus::Open);
+    let not_healthy = health.components.iter();
+    let not_healthy = not_healthy.filter(|each| each.status != HealthStatus::Healthy);
+    json!({
+        "guards": guards.len(),
+        "guards_not_closed": not_closed.count(),
+        "errors_open": open.count(),
+        "alerts_active": alerts::active(core),
+        "health": health.components.len(),
+        "health_not_healthy": not_healthy.count(),
+    })
+}
+
+/// Returns the numbers of what was dropped, since a bound was reached.
+fn dropped(core: &Core) -> Value {
+    json!({
+        "series": core.recorder.dropped_series(),
+        "histories": core.recorder.histograms_without_history(),
+        "journal": core.journal.dropped(),
+        "frames": core.hub.dropped(),
+        "transitions": core.guards().dropped(),
+        "error_groups": core.errors.evicted(),
+        "store": core.store_dropped(),
+        "workflows": core.workflows.look(|board| board.missed()),
+        "workflow_parts": core.workflows.dropped(),
+        "logs": dropped_logs(core),
+        "alerts": core.alerts.engine().dropped(),
+    })
 }
 
 /// Returns how many events of the log were dropped.

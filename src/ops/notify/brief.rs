@@ -107,21 +107,6 @@ fn of_alerts(group: &AlertGroup) -> Brief {
         lines.push(format!("and {more} more"));
     }
     let started = group.alerts.iter().map(|alert| alert.started_at).min();
-    let at = started.unwrap_or(SystemTime::UNIX_EPOCH);
-    let ended = group.alerts.iter().filter_map(|alert| alert.ended_at).max();
-    let mut facts = Vec::new();
-    if let Some(started) = started.and_then(rfc3339) {
-        facts.push(("Since".to_owned(), started));
-    }
-    if let (false, Some(ended)) = (group.is_firing, ended) {
-        let lasted = ended.duration_since(at).unwrap_or_default();
-        facts.push(("Lasted".to_owned(), lasted_text(lasted)));
-    }
-    let runbook = group
-        .alerts
-        .iter()
-        .find_map(|alert| alert.annotations.get("runbook"));
-    facts.extend(runbook.map(|runbook| ("Runbook".to_owned(), runbook.clone())));
     Brief {
         tone: match group.is_firing {
             true => Tone::of(group.severity),
@@ -130,10 +115,30 @@ fn of_alerts(group: &AlertGroup) -> Brief {
         headline: String::new(),
         title,
         lines,
-        facts,
-        at,
+        facts: facts(group, started),
+        at: started.unwrap_or(SystemTime::UNIX_EPOCH),
         link: None,
     }
+}
+
+/// Returns since when alerts fire, how long those did that are resolved, and what is to be done.
+fn facts(group: &AlertGroup, started: Option<SystemTime>) -> Vec<(String, String)> {
+    let mut facts = Vec::new();
+    if let Some(started) = started.and_then(rfc3339) {
+        facts.push(("Since".to_owned(), started));
+    }
+    let ended = group.alerts.iter().filter_map(|alert| alert.ended_at).max();
+    if let (false, Some(ended)) = (group.is_firing, ended) {
+        let began = started.unwrap_or(SystemTime::UNIX_EPOCH);
+        let lasted = ended.duration_since(began).unwrap_or_default();
+        facts.push(("Lasted".to_owned(), lasted_text(lasted)));
+    }
+    let runbook = group
+        .alerts
+        .iter()
+        .find_map(|alert| alert.annotations.get("runbook"));
+    facts.extend(runbook.map(|runbook| ("Runbook".to_owned(), runbook.clone())));
+    facts
 }
 
 fn line(group: &AlertGroup, alert: &AlertNotice) -> String {

@@ -121,18 +121,8 @@ impl Registry {
             text,
         } = request;
         let is_full = self.series >= limits.series;
-        match self.families.get(name) {
-            Some(family) if family.kind != kind => return Registered::dropped(Drop::Kind),
-            Some(_) => {}
-            None if is_full => return Registered::dropped(Drop::MaxSeries),
-            None => {
-                if !self.claim(name, kind) {
-                    return Registered::dropped(Drop::Name);
-                }
-                let bounds = (kind == SeriesKind::Histogram).then(bounds);
-                self.families
-                    .insert(name.into(), MetricFamily::new(kind, bounds));
-            }
+        if let Err(reason) = self.add_family(name, kind, is_full, bounds) {
+            return Registered::dropped(reason);
         }
         let family = self
             .families
@@ -172,6 +162,29 @@ impl Registry {
             is_new,
             dropped,
         }
+    }
+
+    /// Adds the family of a name, unless it is there already.
+    fn add_family(
+        &mut self,
+        name: &str,
+        kind: SeriesKind,
+        is_full: bool,
+        bounds: impl FnOnce() -> Arc<Bounds>,
+    ) -> Result<(), Drop> {
+        match self.families.get(name) {
+            Some(family) if family.kind != kind => return Err(Drop::Kind),
+            Some(_) => return Ok(()),
+            None if is_full => return Err(Drop::MaxSeries),
+            None => {}
+        }
+        if !self.claim(name, kind) {
+            return Err(Drop::Name);
+        }
+        let bounds = (kind == SeriesKind::Histogram).then(bounds);
+        let family = MetricFamily::new(kind, bounds);
+        self.families.insert(name.into(), family);
+        Ok(())
     }
 
     /// Takes the names of the samples of a family. Returns `false` if one of them belongs to another.

@@ -36,16 +36,8 @@ pub(super) fn get(
     found.optional()
 }
 
-/// Returns traces that fulfill the conditions, with lower numbers than `before`, newest first; without their spans.
-pub(super) fn search(
-    connection: &Connection,
-    query: &TraceQuery,
-    before: u64,
-    limit: usize,
-) -> rusqlite::Result<Vec<KeptTrace>> {
-    // Attributes are in what is packed.
-    let needs_spans = !query.attributes.is_empty();
-    let columns = if needs_spans { ", segments" } else { "" };
+/// Returns the conditions of a query that the file can decide, and their values.
+fn conditions(query: &TraceQuery, before: u64) -> (String, Vec<Box<dyn ToSql>>) {
     let mut conditions = vec!["seq < ?1", "nanos >= ?2"];
     let mut values: Vec<Box<dyn ToSql>> = vec![
         Box::new(i64::try_from(before).unwrap_or(i64::MAX)),
@@ -70,7 +62,20 @@ pub(super) fn search(
         conditions.push("correlation_id = ?");
         values.push(Box::new(id.clone()));
     }
-    let conditions = conditions.join(" AND ");
+    (conditions.join(" AND "), values)
+}
+
+/// Returns traces that fulfill the conditions, with lower numbers than `before`, newest first; without their spans.
+pub(super) fn search(
+    connection: &Connection,
+    query: &TraceQuery,
+    before: u64,
+    limit: usize,
+) -> rusqlite::Result<Vec<KeptTrace>> {
+    // Attributes are in what is packed.
+    let needs_spans = !query.attributes.is_empty();
+    let columns = if needs_spans { ", segments" } else { "" };
+    let (conditions, values) = conditions(query, before);
     let sql =
         format!("SELECT {COLUMNS}{columns} FROM traces_kept WHERE {conditions} ORDER BY seq DESC");
     let values = rusqlite::params_from_iter(values);

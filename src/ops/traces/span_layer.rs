@@ -11,6 +11,7 @@ use tracing_subscriber::{
 };
 
 use super::{
+    active_trace::ActiveTrace,
     callsite_fields::{CallsiteFields, SpanSource},
     capture::{Captured, Facts},
     shared::Shared,
@@ -111,13 +112,7 @@ impl SpanLayer {
         let now = Instant::now();
         let trace = match parent {
             Some(parent) => parent.trace.clone(),
-            None => {
-                let joined = shared.in_flight.join(trace_id, now);
-                for displaced in joined.displaced.into_iter().flatten() {
-                    shared.finish(&displaced, now);
-                }
-                joined.trace
-            }
+            None => self.join(trace_id, now),
         };
         let identity = SpanIdentity {
             trace_id,
@@ -128,12 +123,7 @@ impl SpanLayer {
         };
         let start = trace.nanos(now);
         let place = parent.map(|parent| parent.place());
-        let remote = match (fields.source, call, parent) {
-            (_, _, Some(parent)) => Parent::Id(parent.id),
-            (SpanSource::Call, Some(call), None) => call.parent_id.map_or(Parent::None, Parent::Id),
-            (_, Some(call), None) => Parent::Id(call.span_id),
-            (_, None, None) => Parent::None,
-        };
+        let remote = parent_of(fields.source, call, parent);
         let link = around.filter(|_| parent.is_none());
         let record = |visitor: &mut dyn tracing::field::Visit| attributes.record(visitor);
         let opened = Captured::with(fields, record, |captured| {
@@ -156,6 +146,15 @@ impl SpanLayer {
         let (place, kind) = opened?;
         let identity = SpanIdentity { kind, ..identity };
         Some(SpanHandle::new(trace, identity, start, place))
+    }
+
+    /// Returns the trace of this ID, which begins if it is not in flight.
+    fn join(&self, trace_id: TraceId, now: Instant) -> Arc<ActiveTrace> {
+        let joined = self.shared.in_flight.join(trace_id, now);
+        for displaced in joined.displaced.into_iter().flatten() {
+            self.shared.finish(&displaced, now);
+        }
+        joined.trace
     }
 
     /// Changes a span in the buffer of its trace, where it may go on in a new place.
@@ -265,6 +264,19 @@ fn identify(
         source,
         kind: SpanKind::Internal,
         is_root: false,
+    }
+}
+
+fn parent_of(
+    source: SpanSource,
+    call: Option<CallIds>,
+    parent: Option<&Arc<SpanHandle>>,
+) -> Parent {
+    match (source, call, parent) {
+        (_, _, Some(parent)) => Parent::Id(parent.id),
+        (SpanSource::Call, Some(call), None) => call.parent_id.map_or(Parent::None, Parent::Id),
+        (_, Some(call), None) => Parent::Id(call.span_id),
+        (_, None, None) => Parent::None,
     }
 }
 

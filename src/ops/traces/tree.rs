@@ -60,42 +60,14 @@ struct Nodes {
 
 impl Nodes {
     fn new(trace: &KeptTrace) -> Self {
-        let mut spans = Vec::new();
-        let mut continued = Vec::new();
-        for (n, segment) in trace.segments.iter().enumerate() {
-            for (index, record) in (0..).zip(&segment.spans) {
-                if record.is_continued {
-                    continued.push((n, *record));
-                    continue;
-                }
-                spans.push(TreeSpan {
-                    record: *record,
-                    segment: n,
-                    index,
-                    start: segment.unix_nanos(record.start),
-                    parent: None,
-                    depth: 0,
-                });
-            }
-        }
-        // Stable: of one time, in the order in which they were opened.
-        spans.sort_by_key(|span| span.start);
+        let mut spans = spans_of(trace);
         let mut by_id = HashMap::with_capacity(spans.len());
         let mut by_index = HashMap::with_capacity(spans.len());
         for (node, span) in spans.iter().enumerate() {
             by_id.entry(span.record.id).or_insert(node);
             by_index.insert((span.segment, span.index), node);
         }
-        for (segment, later) in continued {
-            if let Some(node) = by_id.get(&later.id) {
-                let (base, later) = (trace.segments[segment].base, &later);
-                let span = &mut spans[*node];
-                // Its times are those of another segment.
-                let shift = base as i64 - trace.segments[span.segment].base as i64;
-                let end = later.end.map(|end| end.saturating_add_signed(shift));
-                span.record.continue_with(&SpanRecord { end, ..*later });
-            }
-        }
+        continue_spans(trace, &mut spans, &by_id);
         let mut children = vec![Vec::new(); spans.len()];
         let mut roots = Vec::new();
         for (node, span) in spans.iter().enumerate() {
@@ -114,5 +86,45 @@ impl Nodes {
             children,
             roots,
         }
+    }
+}
+
+/// Returns the records of a trace with their segments and their indices in there.
+fn records(trace: &KeptTrace) -> impl Iterator<Item = (usize, u32, &SpanRecord)> {
+    let segments = trace.segments.iter().enumerate();
+    segments.flat_map(|(n, segment)| {
+        let records = (0..).zip(&segment.spans);
+        records.map(move |(index, record)| (n, index, record))
+    })
+}
+
+/// Returns the spans as their first parts know them, by their start.
+fn spans_of(trace: &KeptTrace) -> Vec<TreeSpan> {
+    let begun = records(trace).filter(|(.., record)| !record.is_continued);
+    let spans = begun.map(|(segment, index, record)| TreeSpan {
+        record: *record,
+        segment,
+        index,
+        start: trace.segments[segment].unix_nanos(record.start),
+        parent: None,
+        depth: 0,
+    });
+    let mut spans: Vec<TreeSpan> = spans.collect();
+    // Stable: of one time, in the order in which they were opened.
+    spans.sort_by_key(|span| span.start);
+    spans
+}
+
+/// Adds what later parts know of the spans.
+fn continue_spans(trace: &KeptTrace, spans: &mut [TreeSpan], by_id: &HashMap<u64, usize>) {
+    for (segment, _, later) in records(trace).filter(|(.., record)| record.is_continued) {
+        let Some(node) = by_id.get(&later.id) else {
+            continue;
+        };
+        let span = &mut spans[*node];
+        // Its times are those of another segment.
+        let shift = trace.segments[segment].base as i64 - trace.segments[span.segment].base as i64;
+        let end = later.end.map(|end| end.saturating_add_signed(shift));
+        span.record.continue_with(&SpanRecord { end, ..*later });
     }
 }
