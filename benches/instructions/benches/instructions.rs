@@ -3,6 +3,8 @@
 //! `.ci/instructions` runs it and compares with `benches/instructions.txt`. Each row makes so many calls after a
 //! warm-up that is not counted.
 
+#[path = "setup/axum_calls.rs"]
+mod axum_calls;
 #[path = "../../support/noop_guard.rs"]
 mod noop_guard;
 #[path = "../../support/poll.rs"]
@@ -17,13 +19,10 @@ use std::{
     time::Duration,
 };
 
-use axum::{
-    Router,
-    body::{Body, Bytes},
-    routing::{get, post},
-};
+use axum::body::{Body, Bytes};
+use axum_calls::{axum, axum_body, axum_failing, axum_headers, observed, route};
 use gungraun::{library_benchmark, library_benchmark_group, main};
-use http::{HeaderMap, HeaderValue, Request, Response, StatusCode, Version, request};
+use http::{HeaderMap, HeaderValue, Request, Response, Version, request};
 use http_body::Frame;
 use http_body_util::{BodyExt, Full};
 use metrics_exporter_prometheus::PrometheusBuilder;
@@ -329,86 +328,6 @@ where
 
 fn rejected_http() -> Call {
     http(open().layer().server().layer(hello()))
-}
-
-fn route() -> Router {
-    let create = post(async |order: Bytes| order.len().to_string());
-    Router::new()
-        .route("/orders/{id}", get(|| async { "hello" }))
-        .route("/orders", create)
-        .route(
-            "/failing",
-            get(|| async { StatusCode::INTERNAL_SERVER_ERROR }),
-        )
-}
-
-fn observed() -> Router {
-    route().layer(observe("bench").server())
-}
-
-fn exchange(router: Router, request: impl Fn() -> Request<Body> + 'static) -> Call {
-    // As `axum::serve` does once: without it, each call builds the route and its layers anew.
-    let mut router = router.with_state(());
-    Box::new(move || drop(black_box(poll::exchange(&mut router, request()))))
-}
-
-fn axum(router: Router) -> Call {
-    exchange(router, || {
-        let request = Request::get("/orders/7").body(Body::empty());
-        request.expect("a request")
-    })
-}
-
-/// A request as a browser sends it through a proxy.
-fn axum_headers(router: Router) -> Call {
-    const HEADERS: [(&str, &str); 10] = [
-        ("host", "shop.example"),
-        (
-            "user-agent",
-            "Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0",
-        ),
-        ("accept", "application/json, text/plain, */*"),
-        ("accept-language", "en-US,en;q=0.5"),
-        ("accept-encoding", "gzip, deflate, br, zstd"),
-        (
-            "cookie",
-            "session=0af7651916cd43dd8448eb211c80319c; theme=dark",
-        ),
-        ("x-forwarded-for", "203.0.113.7"),
-        ("x-forwarded-proto", "https"),
-        ("x-request-id", "6475ea40453185faf95c0f87c4ab98f1"),
-        (
-            "traceparent",
-            "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01",
-        ),
-    ];
-    exchange(router, || {
-        let request = HEADERS
-            .iter()
-            .fold(Request::get("/orders/7"), |request, (name, value)| {
-                request.header(*name, *value)
-            });
-        request.body(Body::empty()).expect("a request")
-    })
-}
-
-/// A JSON body of 2 KiB, which the handler reads.
-fn axum_body(router: Router) -> Call {
-    const BODY: &[u8] = &[b' '; 2_048];
-    exchange(router, || {
-        let request = Request::post("/orders")
-            .header("content-type", "application/json")
-            .header("content-length", BODY.len())
-            .body(Body::from(BODY));
-        request.expect("a request")
-    })
-}
-
-fn axum_failing(router: Router) -> Call {
-    exchange(router, || {
-        let request = Request::get("/failing").body(Body::empty());
-        request.expect("a request")
-    })
 }
 
 /// With the table of calls in flight.
