@@ -8,6 +8,13 @@ use crate::{
     util::{family::InFlightGauge, per_recorder::PerRecorder, recorder::RecorderKind},
 };
 
+const LIMIT: &str = "tower_keep_bulkhead_limit";
+const IN_FLIGHT: &str = "tower_keep_bulkhead_in_flight";
+const QUEUED: &str = "tower_keep_bulkhead_queued";
+const WAIT: &str = "tower_keep_bulkhead_wait_seconds";
+const RUN: &str = "tower_keep_bulkhead_run_seconds";
+const REJECTIONS: &str = "tower_keep_bulkhead_rejections_total";
+
 /// The metrics of a bulkhead.
 #[derive(Debug)]
 pub(super) struct BulkheadMetrics {
@@ -138,39 +145,8 @@ impl BulkheadMetrics {
 
 impl MetricHandles {
     fn new(name: &str, limit: u32) -> Self {
-        const LIMIT: &str = "tower_keep_bulkhead_limit";
-        const IN_FLIGHT: &str = "tower_keep_bulkhead_in_flight";
-        const QUEUED: &str = "tower_keep_bulkhead_queued";
-        const WAIT: &str = "tower_keep_bulkhead_wait_seconds";
-        const RUN: &str = "tower_keep_bulkhead_run_seconds";
-        const REJECTIONS: &str = "tower_keep_bulkhead_rejections_total";
+        describe();
         let name = || name.to_owned();
-        metrics::describe_gauge!(
-            LIMIT,
-            Unit::Count,
-            "Calls that a bulkhead allows in flight at once."
-        );
-        metrics::describe_gauge!(
-            IN_FLIGHT,
-            Unit::Count,
-            "Calls that have a slot of a bulkhead."
-        );
-        metrics::describe_gauge!(
-            QUEUED,
-            Unit::Count,
-            "Calls that wait for a slot of a bulkhead."
-        );
-        metrics::describe_histogram!(
-            WAIT,
-            Unit::Seconds,
-            "Calls that waited for a slot of a bulkhead, for how long they waited."
-        );
-        metrics::describe_histogram!(
-            RUN,
-            Unit::Seconds,
-            "Calls that had a slot of a bulkhead, for how long they had it."
-        );
-        metrics::describe_counter!(REJECTIONS, Unit::Count, "Calls that a bulkhead rejected.");
         let limit_gauge = metrics::gauge!(LIMIT, "bulkhead" => name());
         limit_gauge.set(f64::from(limit));
         MetricHandles {
@@ -187,4 +163,33 @@ impl MetricHandles {
             }),
         }
     }
+}
+
+fn describe() {
+    metrics::describe_gauge!(
+        LIMIT,
+        Unit::Count,
+        "Calls that a bulkhead allows in flight at once."
+    );
+    metrics::describe_gauge!(
+        IN_FLIGHT,
+        Unit::Count,
+        "Calls that have a slot of a bulkhead."
+    );
+    metrics::describe_gauge!(
+        QUEUED,
+        Unit::Count,
+        "Calls that wait for a slot of a bulkhead."
+    );
+    metrics::describe_histogram!(
+        WAIT,
+        Unit::Seconds,
+        "Calls that waited for a slot of a bulkhead, for how long they waited."
+    );
+    metrics::describe_histogram!(
+        RUN,
+        Unit::Seconds,
+        "Calls that had a slot of a bulkhead, for how long they had it."
+    );
+    metrics::describe_counter!(REJECTIONS, Unit::Count, "Calls that a bulkhead rejected.");
 }

@@ -104,22 +104,9 @@ impl RateLimitSettings {
 
     /// Returns the quota of valid settings.
     pub(super) fn quota(&self, name: &str) -> Result<Quota, ConfigError> {
-        let invalid = |field, value: String, expected: String| {
-            Err(ConfigError::new(component(name), field, value, expected))
-        };
-        let (rate, period) = (self.rate, self.period);
-        if period.is_zero() || period > MAX_TIME {
-            let expected = "above zero and at most a day".to_owned();
-            return invalid("period", format!("{period:?}"), expected);
-        }
-        // Negated, so that NaN is invalid.
-        let per_second = self.rate_per_second();
-        if !(rate > 0.0 && per_second <= MAX_RATE_PER_SECOND) {
-            let expected = "above 0 and at most 1000000 per second".to_owned();
-            return invalid("rate", format!("{rate} per {period:?}"), expected);
-        }
+        self.check_rate(name)?;
         let burst = self.effective_burst();
-        let interval = Duration::try_from_secs_f64(period.as_secs_f64() / rate);
+        let interval = Duration::try_from_secs_f64(self.period.as_secs_f64() / self.rate);
         // Rounded up: at most the rate, never more.
         let interval = ticks_up(interval.unwrap_or(Duration::MAX)).max(1);
         let capacity = interval.saturating_mul(u64::from(burst));
@@ -129,29 +116,38 @@ impl RateLimitSettings {
                 0 => "at least 1, and the rate at least 1 per year".to_owned(),
                 _ => format!("1 to {max}, which come back within a year"),
             };
-            return invalid("burst", burst.to_string(), expected);
+            return invalid(name, "burst", burst.to_string(), &expected);
         }
-        for (field, time) in [
-            ("max_wait", Some(self.max_wait)),
-            ("max_pause", self.max_pause),
-        ] {
-            if let Some(time) = time.filter(|time| *time > MAX_TIME) {
-                return invalid(field, format!("{time:?}"), "at most a day".to_owned());
-            }
-        }
+        self.check_waits(name)?;
         let quota = Quota::new(self.algorithm, interval, burst);
         if self.algorithm == RateAlgorithm::SlidingWindow {
-            if quota.burst() > sliding_window::MAX_BURST {
-                let expected = "1 to 4095 with a sliding window".to_owned();
-                return invalid("burst", burst.to_string(), expected);
-            }
-            if capacity < ticks(Duration::from_secs(1)) {
-                let window = format!("a window of {:?}", duration(capacity));
-                let expected = "one whose windows, burst / rate, are a second or longer";
-                return invalid("algorithm", window, expected.to_owned());
-            }
+            check_window(name, quota, capacity)?;
         }
         Ok(quota)
+    }
+
+    fn check_rate(&self, name: &str) -> Result<(), ConfigError> {
+        let (rate, period) = (self.rate, self.period);
+        if period.is_zero() || period > MAX_TIME {
+            let expected = "above zero and at most a day";
+            return invalid(name, "period", format!("{period:?}"), expected);
+        }
+        // Negated, so that NaN is invalid.
+        if !(rate > 0.0 && self.rate_per_second() <= MAX_RATE_PER_SECOND) {
+            let expected = "above 0 and at most 1000000 per second";
+            return invalid(name, "rate", format!("{rate} per {period:?}"), expected);
+        }
+        Ok(())
+    }
+
+    fn check_waits(&self, name: &str) -> Result<(), ConfigError> {
+        let (wait, pause) = (Some(self.max_wait), self.max_pause);
+        for (field, time) in [("max_wait", wait), ("max_pause", pause)] {
+            if let Some(time) = time.filter(|time| *time > MAX_TIME) {
+                return invalid(name, field, format!("{time:?}"), "at most a day");
+            }
+        }
+        Ok(())
     }
 
     /// Returns what differs from these settings in others.
@@ -195,6 +191,29 @@ impl Default for RateLimitSettings {
 
 pub(super) fn component(name: &str) -> String {
     format!("rate limit {name:?}")
+}
+
+/// Checks a sliding window, whose counts have a word in common.
+fn check_window(name: &str, quota: Quota, capacity: u64) -> Result<(), ConfigError> {
+    if quota.burst() > sliding_window::MAX_BURST {
+        let expected = "1 to 4095 with a sliding window";
+        return invalid(name, "burst", quota.burst().to_string(), expected);
+    }
+    if capacity < ticks(Duration::from_secs(1)) {
+        let window = format!("a window of {:?}", duration(capacity));
+        let expected = "one whose windows, burst / rate, are a second or longer";
+        return invalid(name, "algorithm", window, expected);
+    }
+    Ok(())
+}
+
+fn invalid<T>(
+    name: &str,
+    field: &'static str,
+    value: String,
+    expected: &str,
+) -> Result<T, ConfigError> {
+    Err(ConfigError::new(component(name), field, value, expected))
 }
 
 #[cfg(test)]
