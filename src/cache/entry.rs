@@ -35,36 +35,50 @@ pub(super) struct Place<K> {
     key: K,
 }
 
+/// Returns the fresh result of a key, or what keeps that of the call that is to be made.
+///
+/// By references: calls that find a result count none that all threads share.
+pub(super) fn find_fresh<K, T>(shared: &CacheShared, key: &K) -> Result<T, Miss>
+where
+    K: Hash + Eq + Clone + Send + Sync + 'static,
+    T: Clone + Send + Sync + 'static,
+{
+    let hash = shared.hash::<Entry<K, T>>(key);
+    if let Some(found) = find(shared, hash, key, Use::Fresh) {
+        shared.count(CacheEvent::Hit);
+        return Ok(found);
+    }
+    shared.count(CacheEvent::Miss);
+    Err(shared.begin(hash))
+}
+
+fn find<K, T>(shared: &CacheShared, hash: u64, key: &K, wanted: Use) -> Option<T>
+where
+    K: Eq + Send + Sync + 'static,
+    T: Clone + Send + Sync + 'static,
+{
+    let entry = shared.get::<Entry<K, T>>(hash)?;
+    let (age, times) = (entry.stored_at.elapsed(), shared.times());
+    let is_wanted = use_of(age, times.ttl(), times.stale_if_error()) == wanted;
+    (is_wanted && entry.key == *key).then(|| entry.value.clone())
+}
+
 impl<K: Hash + Eq + Clone + Send + Sync + 'static> Place<K> {
     pub(super) fn new(shared: Arc<CacheShared>, key: K) -> Self {
         Place { shared, key }
     }
 
-    fn find<T: Clone + Send + Sync + 'static>(&self, wanted: Use) -> Option<T> {
-        let hash = self.shared.hash::<Entry<K, T>>(&self.key);
-        let entry = self.shared.get::<Entry<K, T>>(hash)?;
-        let settings = self.shared.settings();
-        let age = entry.stored_at.elapsed();
-        let is_wanted = use_of(age, settings.ttl, settings.stale_if_error) == wanted;
-        (is_wanted && entry.key == self.key).then(|| entry.value.clone())
-    }
-
     /// Returns a fresh result, or what keeps that of the call that is to be made.
     pub(super) fn find_fresh<T: Clone + Send + Sync + 'static>(&self) -> Result<T, Miss> {
-        if let Some(found) = self.find(Use::Fresh) {
-            self.shared.count(CacheEvent::Hit);
-            return Ok(found);
-        }
-        self.shared.count(CacheEvent::Miss);
-        Err(self
-            .shared
-            .begin(self.shared.hash::<Entry<K, T>>(&self.key)))
+        find_fresh(&self.shared, &self.key)
     }
 
     /// Returns a result for a call that has failed.
     pub(super) fn find_stale<T: Clone + Send + Sync + 'static>(&self) -> Option<T> {
+        let hash = self.shared.hash::<Entry<K, T>>(&self.key);
+        let find = |wanted| find(&self.shared, hash, &self.key, wanted);
         // A fresh one that another call has stored meanwhile is as good.
-        let found = self.find(Use::Stale).or_else(|| self.find(Use::Fresh));
+        let found = find(Use::Stale).or_else(|| find(Use::Fresh));
         if found.is_some() {
             self.shared.count(CacheEvent::Stale);
         }

@@ -26,13 +26,13 @@ use crate::{
 };
 
 /// The way in which a request is answered.
-pub(super) enum CacheStep {
+pub(super) enum CacheStep<K> {
     /// A response of this age, which was kept.
     Found(Arc<Variant>, Duration),
     /// An error, since the caller wants a response that is kept, and there is none.
     NotKept,
-    /// A call whose response may be kept.
-    Miss(Box<HttpMiss>),
+    /// A call whose response may be kept, and how it is told from a failure.
+    Miss(Box<HttpMiss>, Arc<HttpConfig<K>>),
     /// A call whose success removes what is kept of its URI.
     Invalidate(Box<Invalidation>),
     /// A call.
@@ -40,7 +40,7 @@ pub(super) enum CacheStep {
     Done,
 }
 
-impl CacheStep {
+impl<K> CacheStep<K> {
     /// Returns whether no call is made.
     pub(super) fn is_answered(&self) -> bool {
         matches!(self, CacheStep::Found(..) | CacheStep::NotKept)
@@ -54,25 +54,14 @@ pin_project! {
         // None if the call was not made, or is over.
         #[pin]
         future: Option<F>,
-        step: CacheStep,
+        step: CacheStep<K>,
         call: HttpExchange,
-        config: Arc<HttpConfig<K>>,
     }
 }
 
 impl<F, K> HttpCacheFuture<F, K> {
-    pub(super) fn new(
-        config: Arc<HttpConfig<K>>,
-        call: HttpExchange,
-        step: CacheStep,
-        future: Option<F>,
-    ) -> Self {
-        HttpCacheFuture {
-            future,
-            step,
-            call,
-            config,
-        }
+    pub(super) fn new(call: HttpExchange, step: CacheStep<K>, future: Option<F>) -> Self {
+        HttpCacheFuture { future, step, call }
     }
 }
 
@@ -157,7 +146,7 @@ where
             }));
         };
         Poll::Ready(match step {
-            CacheStep::Miss(miss) => this.config.finish::<B, E>(*miss, this.call, result),
+            CacheStep::Miss(miss, config) => config.finish::<B, E>(*miss, this.call, result),
             CacheStep::Invalidate(invalidation) => {
                 let is_done = |response: &Response<B>| {
                     let status = response.status();

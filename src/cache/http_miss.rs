@@ -46,13 +46,6 @@ pub(super) struct HttpMiss {
     stale: Option<Arc<Variant>>,
 }
 
-impl HttpPlace {
-    pub(super) fn select(&self, request: &HeaderMap) -> Option<Arc<Variant>> {
-        let entry = self.shared.get::<HttpEntry>(self.hash)?;
-        entry.select(&self.key, request)
-    }
-}
-
 impl Invalidation {
     /// Removes what is kept, and keeps nothing that is on its way.
     pub(super) fn run(&self) {
@@ -82,7 +75,7 @@ impl HttpMiss {
     pub(super) fn stale(&self) -> Option<(Arc<Variant>, Duration)> {
         let variant = self.stale.as_ref()?;
         let age = variant.age(Instant::now());
-        let setting = self.place.shared.settings().stale_if_error;
+        let setting = self.place.shared.times().stale_if_error();
         if !variant.freshness.may_be_stale(age, setting) {
             return None;
         }

@@ -44,7 +44,7 @@ impl<S, K> HttpCacheService<S, K> {
     }
 
     /// Decides what is done with a request.
-    fn decide<B: Body>(&self, request: &Request<B>) -> CacheStep {
+    fn decide<B: Body>(&self, request: &Request<B>) -> CacheStep<K> {
         let shared = &self.config.cache.shared;
         let plan = match shared.is_disabled() {
             true => RequestPlan::Bypass,
@@ -54,7 +54,7 @@ impl<S, K> HttpCacheService<S, K> {
             RequestPlan::Bypass => None,
             // The key says nothing of a body.
             RequestPlan::Use(_) if !request.body().is_end_stream() => None,
-            RequestPlan::Use(directives) => self.look_up(request, &directives),
+            RequestPlan::Use(directives) => look_up(&self.config, request, &directives),
             RequestPlan::Invalidate => {
                 shared.count(CacheEvent::Bypassed);
                 return self.invalidate(request).unwrap_or(CacheStep::Call);
@@ -67,7 +67,7 @@ impl<S, K> HttpCacheService<S, K> {
     }
 
     /// Prepares to remove what a request changes; none if that has no key, and so is never kept.
-    fn invalidate<B>(&self, request: &Request<B>) -> Option<CacheStep> {
+    fn invalidate<B>(&self, request: &Request<B>) -> Option<CacheStep<K>> {
         let shared = &self.config.cache.shared;
         let keys = HeadKey::of_all_forms(request.uri(), request.headers())?;
         Some(CacheStep::Invalidate(Box::new(Invalidation {
@@ -75,40 +75,41 @@ impl<S, K> HttpCacheService<S, K> {
             hashes: keys.map(|key| shared.hash::<HttpEntry>(&key)),
         })))
     }
-
-    /// Looks for a response; none if the request has no key.
-    fn look_up<B>(&self, request: &Request<B>, directives: &CacheControl) -> Option<CacheStep> {
-        let shared = &self.config.cache.shared;
-        let key = HeadKey::of_target(request.uri(), request.headers())?;
-        let place = HttpPlace {
-            shared: shared.clone(),
-            hash: shared.hash::<HttpEntry>(&key),
-            key,
-        };
-        Some(look_up(place, request, directives))
-    }
 }
 
-fn look_up<B>(place: HttpPlace, request: &Request<B>, directives: &CacheControl) -> CacheStep {
-    let (shared, now) = (place.shared.clone(), Instant::now());
-    let found = place.select(request.headers());
+/// Looks for a response; none if the request has no key.
+///
+/// By references: requests that find one count none that all threads share, but those of the response.
+fn look_up<B, K>(
+    config: &Arc<HttpConfig<K>>,
+    request: &Request<B>,
+    directives: &CacheControl,
+) -> Option<CacheStep<K>> {
+    let shared = &config.cache.shared;
+    let key = HeadKey::of_target(request.uri(), request.headers())?;
+    let (hash, now) = (shared.hash::<HttpEntry>(&key), Instant::now());
+    let entry = shared.get::<HttpEntry>(hash);
+    let found = entry.and_then(|entry| entry.select(&key, request.headers()));
     if let Some(variant) = &found {
         let age = variant.age(now);
         if variant.freshness.is_fresh(age, directives) {
             shared.count(CacheEvent::Hit);
-            return CacheStep::Found(variant.clone(), age);
+            return Some(CacheStep::Found(variant.clone(), age));
         }
     }
     shared.count(CacheEvent::Miss);
-    match directives.only_if_cached {
-        true => CacheStep::NotKept,
-        false => {
-            // A caller that wants no kept response gets none after a failure either.
-            let stale = found.filter(|_| !directives.no_cache);
-            let miss = HttpMiss::new(place, request.headers().clone(), now, stale);
-            CacheStep::Miss(Box::new(miss))
-        }
+    if directives.only_if_cached {
+        return Some(CacheStep::NotKept);
     }
+    let place = HttpPlace {
+        shared: shared.clone(),
+        hash,
+        key,
+    };
+    // A caller that wants no kept response gets none after a failure either.
+    let stale = found.filter(|_| !directives.no_cache);
+    let miss = HttpMiss::new(place, request.headers().clone(), now, stale);
+    Some(CacheStep::Miss(Box::new(miss), config.clone()))
 }
 
 impl<S, K, ReqBody, B> Service<Request<ReqBody>> for HttpCacheService<S, K>
@@ -141,7 +142,7 @@ where
             }
             false => Some(self.inner.call(request)),
         };
-        HttpCacheFuture::new(self.config.clone(), call, step, future)
+        HttpCacheFuture::new(call, step, future)
     }
 }
 

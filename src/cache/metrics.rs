@@ -4,7 +4,9 @@ use metrics::{Counter, Unit};
 
 use crate::{
     call::{Label, catch_hook},
-    util::per_recorder::PerRecorder,
+    util::{
+        padded::Padded, per_recorder::PerRecorder, shards::shard_count, thread_slot::thread_slot,
+    },
 };
 
 /// The events that are counted.
@@ -42,7 +44,8 @@ impl CacheEvent {
 #[derive(Debug)]
 pub(super) struct CacheMetrics {
     name: Label,
-    counts: [AtomicU64; CacheEvent::ALL.len()],
+    /// A shard for some of the threads each, since every call adds to it.
+    counts: Box<[Padded<[AtomicU64; CacheEvent::ALL.len()]>]>,
     counters: PerRecorder<[Counter; CacheEvent::ALL.len()]>,
 }
 
@@ -50,7 +53,7 @@ impl CacheMetrics {
     pub(super) fn new(name: Label) -> Self {
         CacheMetrics {
             name,
-            counts: Default::default(),
+            counts: (0..shard_count()).map(|_| Padded::default()).collect(),
             counters: PerRecorder::new(),
         }
     }
@@ -60,12 +63,16 @@ impl CacheMetrics {
     }
 
     pub(super) fn get(&self, event: CacheEvent) -> u64 {
-        self.counts[event as usize].load(Relaxed)
+        let shards = self.counts.iter();
+        shards
+            .map(|shard| shard[event as usize].load(Relaxed))
+            .sum()
     }
 
     pub(super) fn count(&self, event: CacheEvent) {
-        // The registry's count first: the recorder may panic.
-        self.counts[event as usize].fetch_add(1, Relaxed);
+        // The registry's count first: the recorder may panic. The number of shards is a power of two.
+        let shard = &self.counts[thread_slot() & (self.counts.len() - 1)];
+        shard[event as usize].fetch_add(1, Relaxed);
         let make = || make_counters(&self.name);
         catch_hook(|| {
             self.counters

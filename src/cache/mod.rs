@@ -116,6 +116,7 @@
 //! # Ok::<_, tower_keep::ConfigError>(())
 //! ```
 
+mod already_hashed;
 mod builder;
 mod cache_control;
 mod cached_body;
@@ -130,6 +131,7 @@ mod http_miss;
 mod http_service;
 mod inspect;
 mod layer;
+mod live_times;
 mod metrics;
 mod misses;
 mod operator_settings;
@@ -140,6 +142,7 @@ mod settings;
 mod shared;
 mod stats;
 mod storage;
+mod storage_lanes;
 mod vary;
 
 pub use builder::CacheBuilder;

@@ -6,7 +6,11 @@ use std::{
 
 use tower_service::Service;
 
-use super::{CacheFuture, entry::Place, layer::LayerConfig};
+use super::{
+    CacheFuture,
+    entry::{Place, find_fresh},
+    layer::LayerConfig,
+};
 use crate::{
     call::{BoxError, catch_hook},
     coalesce::KeySource,
@@ -50,14 +54,16 @@ where
         let Some(key) = catch_hook(|| keys.key(&request)).flatten() else {
             return CacheFuture::called(self.inner.call(request), None);
         };
-        let place = Place::new(cache.shared.clone(), key);
-        match place.find_fresh() {
+        match find_fresh(&cache.shared, &key) {
             Ok(response) => {
                 // Its readiness may be a slot that others wait for.
                 self.inner = self.inner.clone();
                 CacheFuture::found(response)
             }
-            Err(miss) => CacheFuture::called(self.inner.call(request), Some((place, miss))),
+            Err(miss) => {
+                let place = Place::new(cache.shared.clone(), key);
+                CacheFuture::called(self.inner.call(request), Some((place, miss)))
+            }
         }
     }
 }

@@ -6,15 +6,20 @@ use std::{
 
 use super::{
     CacheSettings, CacheStats,
+    live_times::LiveTimes,
     metrics::{CacheEvent, CacheMetrics},
     misses::{Miss, Misses},
     storage::Storage,
+    storage_lanes::StorageLanes,
 };
 use crate::{
     call::{ConfigError, Label, catch_hook},
-    util::sync::{
-        HashKeys,
-        atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed},
+    util::{
+        padded::Padded,
+        sync::{
+            HashKeys,
+            atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed},
+        },
     },
 };
 
@@ -26,30 +31,45 @@ pub(super) struct CacheShared {
     metrics: CacheMetrics,
     hash_keys: HashKeys,
     is_disabled: AtomicBool,
+    /// The settings that look-ups need. Changed under the lock of all.
+    times: LiveTimes,
+    /// The store, for look-ups. Replaced under the lock of the settings.
+    lanes: StorageLanes,
     misses: Arc<Misses>,
+    // Calls that find no result write to both: not on the lines that those read which find one.
     /// The bytes of bodies that are being recorded.
-    recorded: AtomicUsize,
-    locked: Mutex<Locked>,
+    recorded: Padded<AtomicUsize>,
+    locked: Padded<Mutex<Locked>>,
 }
 
 struct Locked {
     settings: CacheSettings,
-    /// Replaced where its bounds change. Used without this lock, since it has locks of its own.
+    /// Replaced where its bounds change. Used without this lock, since it has locks of its own. Changes take it from here, so that none
+    /// goes to a store that is being replaced while another thread sees the next one.
     storage: Arc<Storage>,
+}
+
+impl Locked {
+    /// Replaces the store by an empty one. Returns the one of before, whose results are to be dropped without the lock.
+    fn replace_storage(&mut self, settings: &CacheSettings, lanes: &StorageLanes) -> Arc<Storage> {
+        let storage = Arc::new(Storage::new(settings));
+        lanes.replace(&storage);
+        std::mem::replace(&mut self.storage, storage)
+    }
 }
 
 impl CacheShared {
     pub(super) fn new(name: Label, settings: CacheSettings) -> Self {
+        let storage = Arc::new(Storage::new(&settings));
         CacheShared {
             metrics: CacheMetrics::new(name),
             hash_keys: HashKeys::default(),
             is_disabled: AtomicBool::new(false),
+            times: LiveTimes::new(&settings),
+            lanes: StorageLanes::new(&storage),
             misses: Arc::default(),
-            recorded: AtomicUsize::new(0),
-            locked: Mutex::new(Locked {
-                storage: Arc::new(Storage::new(&settings)),
-                settings,
-            }),
+            recorded: Padded(AtomicUsize::new(0)),
+            locked: Padded(Mutex::new(Locked { settings, storage })),
         }
     }
 
@@ -65,6 +85,10 @@ impl CacheShared {
         self.is_disabled.load(Relaxed)
     }
 
+    pub(super) fn times(&self) -> &LiveTimes {
+        &self.times
+    }
+
     /// Returns the hash of a key, among those of entries of the type `V`.
     pub(super) fn hash<V: 'static>(&self, key: &impl Hash) -> u64 {
         self.hash_keys.hash_one((TypeId::of::<V>(), key))
@@ -73,7 +97,7 @@ impl CacheShared {
     pub(super) fn get<V: Any + Send + Sync>(&self, hash: u64) -> Option<Arc<V>> {
         match self.is_disabled() {
             true => None,
-            false => self.storage().get(hash),
+            false => self.lanes.get(hash),
         }
     }
 
@@ -109,10 +133,9 @@ impl CacheShared {
     pub(super) fn clear(&self) {
         self.misses.outdate_all();
         let mut locked = self.lock();
-        let storage = Arc::new(Storage::new(&locked.settings));
-        let before = std::mem::replace(&mut locked.storage, storage);
+        let settings = locked.settings.clone();
+        let before = locked.replace_storage(&settings, &self.lanes);
         drop(locked);
-        // Entries are dropped without the lock.
         drop(before);
     }
 
@@ -168,15 +191,13 @@ impl CacheShared {
         let has_bounds_of = |other: &CacheSettings| {
             other.min_weight() == to.min_weight() && other.max_bytes == to.max_bytes
         };
-        // Entries have the weight of the bounds with which they were kept, and are dropped without the lock.
+        // Entries have the weight of the bounds with which they were kept.
         let before = match has_bounds_of(&locked.settings) {
             true => None,
-            false => {
-                let storage = Arc::new(Storage::new(to));
-                Some(std::mem::replace(&mut locked.storage, storage))
-            }
+            false => Some(locked.replace_storage(to, &self.lanes)),
         };
         locked.settings = to.clone();
+        self.times.set(to);
         drop(locked);
         drop(before);
         if changes.is_empty() {

@@ -1,8 +1,8 @@
-use std::{any::Any, sync::Arc};
+use std::{any::Any, hash::BuildHasherDefault, sync::Arc};
 
-use quick_cache::{DefaultHashBuilder, Lifecycle, OptionsBuilder, Weighter, sync::Cache};
+use quick_cache::{Lifecycle, OptionsBuilder, Weighter, sync::Cache};
 
-use super::CacheSettings;
+use super::{CacheSettings, already_hashed::AlreadyHashed};
 use crate::call::catch_hook;
 
 /// The largest number of shards, with which threads seldom meet.
@@ -13,7 +13,9 @@ const BODIES_PER_SHARD: u32 = 8;
 /// The results of a cache, by the hash of their key, within a bound of memory that is one of their number as well.
 ///
 /// Of any type, since one cache may be in layers of several.
-pub(super) struct Storage(Cache<u64, Stored, ByWeight, DefaultHashBuilder, DropUnlocked>);
+pub(super) struct Storage(Cache<u64, Stored, ByWeight, KeyHasher, DropUnlocked>);
+
+type KeyHasher = BuildHasherDefault<AlreadyHashed>;
 
 /// A result, with the weight that it had when it was kept: that of a result must not change.
 #[derive(Clone)]
@@ -73,13 +75,13 @@ impl Storage {
             .weight_capacity(u64::from(settings.max_bytes))
             .build()
             .expect("both capacities are set");
-        let hasher = Default::default();
+        let hasher = KeyHasher::default();
         Storage(Cache::with_options(options, ByWeight, hasher, DropUnlocked))
     }
 
-    /// Returns a result, if it has this type.
-    pub(super) fn get<V: Any + Send + Sync>(&self, hash: u64) -> Option<Arc<V>> {
-        self.0.get(&hash)?.value.downcast().ok()
+    /// Returns a result.
+    pub(super) fn get(&self, hash: u64) -> Option<Arc<dyn Any + Send + Sync>> {
+        self.0.get(&hash).map(|stored| stored.value)
     }
 
     /// Keeps a result that counts for so many bytes.

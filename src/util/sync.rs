@@ -28,6 +28,8 @@
 //! | problem bodies, route slots, the metrics of a tracker, the global tables | std's `OnceLock` alone: whoever is first fills it, and all see the same |
 //! | the callers of a shared call, the calls in flight of a coalescing handle | one lock each, and all of it under that |
 //! | whether something was removed from a cache since a call began | set before the removal, and read again after the insertion: whichever comes last removes |
+//! | the times of a cache, its counts | one number each: read once by a look-up, for which a part of the settings of before is as good; only added to |
+//! | the store of a cache, in its lanes | one lock each, which are taken under that of its settings to replace it |
 //! | the bytes of the bodies that a cache records | one number that is added to and taken from, by what `fetch_add` returns |
 //! | the registry, the error tracker, the names of breakers, the partial lines of stdout and stderr, the progress of an upload | one lock, and all of it under that |
 

@@ -1,7 +1,13 @@
 //! Removals while calls are in flight, and under every name that a request has for what is kept.
 
-use std::{future::Future, io, pin::pin};
+use std::{
+    future::Future,
+    io,
+    pin::pin,
+    sync::atomic::{AtomicU64, Ordering::SeqCst},
+};
 
+use futures_util::FutureExt;
 use http::{Method, Request};
 use http_body::Body;
 use tokio::sync::oneshot;
@@ -161,4 +167,39 @@ async fn response_that_must_not_be_kept_removes_the_one_before_it() {
 async fn read_to_end<B: Body<Error: std::fmt::Debug>>(body: B) {
     use http_body_util::BodyExt;
     body.collect().await.expect("a whole body");
+}
+
+/// Threads find the store each in its own lane, and two of them empty it at once.
+#[test]
+fn threads_leave_no_result_from_before_the_last_removal() {
+    let cache = Cache::new("removal.threads");
+    let source = AtomicU64::new(0);
+    let read = || {
+        let load = async { Ok::<_, io::Error>(source.load(SeqCst)) };
+        let version = cache.run(7_u32, load).now_or_never();
+        version.expect("at once").expect("a version")
+    };
+    for _ in 0..100 {
+        let change = |remove: fn(&Cache)| {
+            let version = source.fetch_add(1, SeqCst) + 1;
+            remove(&cache);
+            version
+        };
+        let removals: [fn(&Cache); 3] = [Cache::clear, Cache::clear, |cache| {
+            cache.remove::<_, u64>(7_u32);
+        }];
+        let last = std::thread::scope(|scope| {
+            let changes = removals.map(|remove| scope.spawn(move || change(remove)));
+            for _ in 0..2 {
+                scope.spawn(|| (0..20).map(|_| read()).sum::<u64>());
+            }
+            changes.map(|change| change.join().expect("no panic"))
+        });
+        let last = last.into_iter().max();
+        std::thread::scope(|scope| {
+            for _ in 0..4 {
+                scope.spawn(|| assert_eq!(Some(read()), last));
+            }
+        });
+    }
 }
