@@ -4,13 +4,12 @@ use http::HeaderName;
 
 use crate::{
     context::Context,
-    protocol::{CallState, ReadRequest, remove_grpc_timeout},
+    protocol::{ReadRequest, remove_grpc_timeout},
 };
 
 /// Removes how long the caller waits: others wait for the same call, and maybe longer.
 pub(super) fn remove_deadline<P: ReadRequest<Req>, Req>(
     request: &mut Req,
-    call: &P::Call,
     timeout_header: Option<&HeaderName>,
 ) {
     if let Some(context) = P::extensions_mut(request).and_then(|all| all.get_mut::<Context>()) {
@@ -19,9 +18,8 @@ pub(super) fn remove_deadline<P: ReadRequest<Req>, Req>(
     let Some(headers) = P::headers_mut(request) else {
         return;
     };
-    if call.time_limit().is_some() {
-        remove_grpc_timeout(headers);
-    }
+    // Whether or not it means anything to us: the peer, or a proxy before it, may read it in another way.
+    remove_grpc_timeout(headers);
     if let Some(name) = timeout_header {
         headers.remove(name);
     }

@@ -70,7 +70,7 @@ where
                     max_bytes: coalesce.settings().max_body_bytes as usize,
                     is_for_unknown_callers: K::IS_HEAD && matches!(P::SIDE, Side::Server),
                 };
-                remove_deadline::<P, Req>(&mut request, &call, timeout_header.as_ref());
+                remove_deadline::<P, Req>(&mut request, timeout_header.as_ref());
                 let reserved = ReservedBytes::new(coalesce.shared.clone());
                 // The seat is there already: if the service panics, those that wait learn of it.
                 seat.start(WithoutDeadline::new(|| {

@@ -245,6 +245,29 @@ async fn shared_call_knows_no_deadline_of_its_callers_and_call_without_a_key_doe
     );
 }
 
+/// A time that does not parse, or one of a call that is not gRPC, was sent on, though the peer may read it in its own way.
+#[tokio::test(start_paused = true)]
+async fn grpc_timeout_is_not_sent_with_a_shared_call_whatever_it_says() {
+    let inner = service_fn(async |request: Request<ScriptedBody>| {
+        let is_sent = request.headers().contains_key("grpc-timeout");
+        let body = ScriptedBody::from(if is_sent { "sent" } else { "removed" });
+        Ok::<_, BoxError>(Response::new(body))
+    });
+    let layer = CoalesceLayer::client(Coalesce::new("unparsable"));
+    for timeout in ["100m", "", "-1S", "123456789S", "1", "soon"] {
+        for is_grpc in [true, false] {
+            let mut request = grpc(Some(timeout));
+            if !is_grpc {
+                request.headers_mut().remove("content-type");
+            }
+            let response = layer.clone().keyed_by(same).layer(inner).oneshot(request);
+            let response = response.await.expect("a response");
+            let body = read(response.into_body()).await.0;
+            assert_eq!(body, "removed", "{timeout:?} {is_grpc}");
+        }
+    }
+}
+
 /// An outer layer has said how long the leader waits in a header that is not gRPC's.
 #[tokio::test(start_paused = true)]
 async fn timeout_header_of_the_leader_is_not_sent_with_a_shared_call() {
