@@ -1,3 +1,5 @@
+use std::time::Duration;
+
 use super::{Coalesce, CoalesceSettings};
 use crate::call::{ConfigError, Label};
 
@@ -33,7 +35,9 @@ impl CoalesceBuilder {
         self
     }
 
-    /// Sets the largest number of shared calls in flight. A call with another key is made for itself meanwhile.
+    /// Sets the largest number of shared calls in flight that others join. A call with another key is made for itself meanwhile.
+    ///
+    /// Calls that are too old to be joined do not count: their callers keep them anyway.
     ///
     /// Must be 1 to 1,000,000. Default: 10,000, more than most processes have in flight.
     pub fn max_keys(mut self, keys: u32) -> Self {
@@ -67,6 +71,27 @@ impl CoalesceBuilder {
     /// Must be 1 to 4,294,967,295. Default: 64 MiB, which most processes can spare.
     pub fn max_bytes_in_flight(mut self, bytes: u32) -> Self {
         self.settings.max_bytes_in_flight = bytes;
+        self
+    }
+
+    /// Sets the age at which a shared call is not joined any more; `None` for never. The next caller leads another one, and the old one
+    /// goes on for those that have joined it: see [calls that take long](super#calls-that-take-long).
+    ///
+    /// Must be 1 ms to 24 h. Default: 5 s, longer than most calls that end well, and as long as nginx waits for one.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use tower_keep::coalesce::Coalesce;
+    ///
+    /// // Reports take up to a minute.
+    /// let reports = Coalesce::builder("reports").max_join_age(Duration::from_secs(90)).build()?;
+    /// assert_eq!(reports.settings().max_join_age, Some(Duration::from_secs(90)));
+    /// let error = Coalesce::builder("quotes").max_join_age(Duration::ZERO).build().unwrap_err();
+    /// assert_eq!(error.to_string(), r#"coalesce "quotes": max_join_age is 0ns, must be 1 ms to 24 h, or off"#);
+    /// # Ok::<_, tower_keep::ConfigError>(())
+    /// ```
+    pub fn max_join_age(mut self, age: impl Into<Option<Duration>>) -> Self {
+        self.settings.max_join_age = age.into();
         self
     }
 

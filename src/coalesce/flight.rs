@@ -3,7 +3,10 @@ use std::{
     pin::Pin,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     task::{Context, Poll, Waker},
+    time::Duration,
 };
+
+use tokio::time::Instant;
 
 use crate::{
     call::{CapturedPanic, catch},
@@ -60,6 +63,7 @@ pub(super) struct Flight<K, F, T, O> {
     pub(super) key: K,
     /// The hash of the key, by which the table has it.
     pub(super) hash: u64,
+    began_at: Instant,
     locked: Mutex<Callers<F, T, O>>,
 }
 
@@ -80,6 +84,8 @@ pub(super) enum NotJoined {
     Over,
     /// Too many callers wait.
     Full,
+    /// The call has taken so long that another one is to be made.
+    Old,
 }
 
 /// The rest to do when a caller has gone.
@@ -103,6 +109,7 @@ impl<K, F, T, O> Flight<K, F, T, O> {
         Flight {
             key,
             hash,
+            began_at: Instant::now(),
             locked: Mutex::new(Callers {
                 progress: Progress::Driven,
                 own: None,
@@ -114,7 +121,14 @@ impl<K, F, T, O> Flight<K, F, T, O> {
     }
 
     /// Adds a caller, and returns its number.
-    pub(super) fn join(&self, max_waiters: u32) -> Result<u64, NotJoined> {
+    pub(super) fn join(
+        &self,
+        max_waiters: u32,
+        max_age: Option<Duration>,
+    ) -> Result<u64, NotJoined> {
+        if max_age.is_some_and(|max| self.began_at.elapsed() >= max) {
+            return Err(NotJoined::Old);
+        }
         let mut callers = self.lock();
         if matches!(callers.progress, Progress::Done(_)) || callers.wakers.is_empty() {
             return Err(NotJoined::Over);

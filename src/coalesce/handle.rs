@@ -20,8 +20,8 @@ pub struct Coalesce {
 }
 
 impl Coalesce {
-    /// Creates a handle with the default settings: 10,000 calls in flight, each with 10,000 that wait for it, bodies of up to 1 MiB, and 64
-    /// MiB for all bodies together.
+    /// Creates a handle with the default settings: 10,000 calls in flight, each with 10,000 that wait for it and that have come in its first
+    /// 5 s, bodies of up to 1 MiB, and 64 MiB for all bodies together.
     ///
     /// ```
     /// use tower_keep::coalesce::Coalesce;

@@ -33,6 +33,7 @@ impl Inspect for CoalesceShared {
         stats.count("handed_over", now.handed_over);
         stats.count("rejected", now.rejected);
         stats.count("timed_out", now.timed_out);
+        stats.count("bytes_exceeded", now.bytes_exceeded);
     }
 
     fn actions(&self) -> &'static [GuardAction] {

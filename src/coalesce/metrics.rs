@@ -16,16 +16,18 @@ pub(super) enum CoalesceEvent {
     HandedOver,
     Rejected,
     TimedOut,
+    BytesExceeded,
 }
 
 impl CoalesceEvent {
-    const ALL: [CoalesceEvent; 6] = [
+    const ALL: [CoalesceEvent; 7] = [
         CoalesceEvent::Led,
         CoalesceEvent::Joined,
         CoalesceEvent::Alone,
         CoalesceEvent::HandedOver,
         CoalesceEvent::Rejected,
         CoalesceEvent::TimedOut,
+        CoalesceEvent::BytesExceeded,
     ];
 
     /// Returns the label value.
@@ -37,6 +39,7 @@ impl CoalesceEvent {
             CoalesceEvent::HandedOver => "handed_over",
             CoalesceEvent::Rejected => "rejected",
             CoalesceEvent::TimedOut => "timed_out",
+            CoalesceEvent::BytesExceeded => "bytes_exceeded",
         }
     }
 }
@@ -82,7 +85,7 @@ fn make_counters(name: &Label) -> [Counter; CoalesceEvent::ALL.len()] {
     metrics::describe_counter!(
         CALLS,
         Unit::Count,
-        "Calls that were made for others too, joined one in flight, were made alone, went on in another caller, were rejected, or stopped waiting."
+        "Calls that were made for others too, joined one in flight, were made alone, went on in another caller, were rejected, stopped waiting, or had a body without room among those in flight."
     );
     // In the order of the events, since they are the indices.
     CoalesceEvent::ALL.map(|event| {

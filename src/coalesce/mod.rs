@@ -28,6 +28,7 @@
 //! |---|---|
 //! | without a key, or of a handle that is [disabled](Coalesce::disable) | made for itself, as without the layer |
 //! | that would be one in flight more than [`max_keys`](CoalesceBuilder::max_keys) | made for itself |
+//! | whose key has a call in flight that has reached the [`max_join_age`](CoalesceBuilder::max_join_age) | made anew, and leads from then on. The old one goes on for its callers |
 //! | that would be one waiter more than [`max_waiters`](CoalesceBuilder::max_waiters) | rejected as [`Full`](crate::RejectionKind::Full): the peer is what the layer protects |
 //! | with a key, whose deadline has passed when it comes | rejected as [`DeadlineExceeded`](crate::RejectionKind::DeadlineExceeded) |
 //!
@@ -53,7 +54,8 @@
 //! fit is handed on as one that is too long: nothing is lost, it goes to one caller, and the others make the call for themselves. A
 //! body counts from its first byte, or from the head if that gives its length, until the last of its callers has dropped it; what was
 //! read of one that is too long counts until its caller has read it. So callers that read slowly keep bodies counted, and while they
-//! fill the bound, no call of the handle is shared: `bytes_in_flight` of the [statistics](CoalesceStats) shows it.
+//! fill the bound, no call of the handle is shared: `bytes_in_flight` and `bytes_exceeded` of the [statistics](CoalesceStats) show it,
+//! and so does the result `bytes_exceeded` of the metric.
 //!
 //! # Responses for one caller
 //!
@@ -75,7 +77,7 @@
 //!
 //! | metric | labels |
 //! |---|---|
-//! | `tower_keep_coalesce_calls_total` | `coalesce`: its name; `result`: `led`, `joined`, `alone`, `handed_over`, `rejected`, `timed_out` |
+//! | `tower_keep_coalesce_calls_total` | `coalesce`: its name; `result`: `led`, `joined`, `alone`, `handed_over`, `rejected`, `timed_out`, `bytes_exceeded` |
 //!
 //! The [registry](crate::registry) has the kind `coalesce`, with the same counts, the number of shared calls in flight, and the
 //! bytes of their bodies.
@@ -109,11 +111,22 @@
 //! | [time limits](crate::timeout) | bound the call as always, and its body by [`body_total`](crate::timeout::TimeoutLayer::body_total) or [`body_idle`](crate::timeout::TimeoutLayer::body_idle), and are sent to the peer by [option](crate::timeout::TimeoutLayer::send_limit) |
 //! | a [`RequestLimit`](crate::timeout::RequestLimit) | is that of the request that led. Make it a part of the key if requests have several |
 //!
-//! So put time limits inside of this layer, over HTTP one for the body as well: without them, a call whose peer hangs lasts for as long
-//! as new callers join it, each until its own deadline. A call that is made for itself
+//! So put time limits inside of this layer, over HTTP one for the body as well: without them, a call whose peer hangs lasts until the
+//! deadline of the last caller that has joined it, or forever if one has none. A call that is made for itself
 //! keeps its deadline; a response that is handed to one caller since it cannot be shared has the time limits of the shared call.
 //!
 //! Callers that have to wait until a deadline panic outside of a tokio runtime that has a timer.
+//!
+//! # Calls that take long
+//!
+//! A call that has been in flight for [`max_join_age`](CoalesceBuilder::max_join_age), by default 5 s, is not joined any more: it may be
+//! the one that hangs, on a connection or an instance of the peer that is gone, and what it has read grows older. The next caller leads
+//! another one, which later ones join; those that wait stay with theirs. So a key has one call more in flight for each such time that a
+//! call takes, and not one for each caller. nginx has the same as `proxy_cache_lock_age`, with the same default; Go's `singleflight`
+//! leaves it to its users, who call `Forget`.
+//!
+//! Set it to more than what your slowest calls take that are worth to be waited for, such as reports, or to `None`. The age counts from
+//! the beginning of the call, retries and the reading of its body included.
 //!
 //! # Example
 //!
@@ -161,6 +174,7 @@ mod builder;
 mod caller_deadline;
 mod common_request;
 mod flight;
+mod flight_table;
 mod future;
 mod handle;
 mod http_share;

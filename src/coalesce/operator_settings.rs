@@ -1,8 +1,12 @@
 //! The settings that operators change by the registry.
 
+use std::time::Duration;
+
 use super::{
     CoalesceSettings,
-    settings::{MAX_BODY_BYTES, MAX_BYTES_IN_FLIGHT, MAX_KEYS, MAX_WAITERS},
+    settings::{
+        MAX_BODY_BYTES, MAX_BYTES_IN_FLIGHT, MAX_JOIN_AGE, MAX_KEYS, MAX_WAITERS, MIN_JOIN_AGE,
+    },
 };
 use crate::registry::Setting;
 
@@ -21,6 +25,12 @@ pub(super) fn list(settings: &CoalesceSettings) -> Vec<Setting> {
             settings.max_bytes_in_flight,
             1..=MAX_BYTES_IN_FLIGHT,
         ),
+        Setting::seconds(
+            "max_join_age_seconds",
+            settings.max_join_age,
+            MIN_JOIN_AGE..=MAX_JOIN_AGE,
+        )
+        .or_off(),
     ]
 }
 
@@ -30,12 +40,15 @@ pub(super) fn with(
     setting: &str,
     value: Option<f64>,
 ) -> Option<CoalesceSettings> {
-    let (mut settings, value) = (settings.clone(), value?);
-    match setting {
-        "max_keys" => settings.max_keys = value as u32,
-        "max_waiters" => settings.max_waiters = value as u32,
-        "max_body_bytes" => settings.max_body_bytes = value as u32,
-        "max_bytes_in_flight" => settings.max_bytes_in_flight = value as u32,
+    let mut settings = settings.clone();
+    match (setting, value) {
+        ("max_join_age_seconds", age) => {
+            settings.max_join_age = age.map(Duration::from_secs_f64);
+        }
+        ("max_keys", Some(keys)) => settings.max_keys = keys as u32,
+        ("max_waiters", Some(calls)) => settings.max_waiters = calls as u32,
+        ("max_body_bytes", Some(bytes)) => settings.max_body_bytes = bytes as u32,
+        ("max_bytes_in_flight", Some(bytes)) => settings.max_bytes_in_flight = bytes as u32,
         _ => return None,
     }
     Some(settings)

@@ -1,6 +1,5 @@
 use std::{
-    any::{Any, TypeId},
-    collections::HashMap,
+    any::TypeId,
     hash::{BuildHasher, Hash},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
@@ -9,6 +8,7 @@ use super::{
     CoalesceSettings, CoalesceStats,
     caller_deadline::CallerDeadline,
     flight::{Flight, LEADER, NotJoined},
+    flight_table::FlightTable,
     metrics::{CoalesceEvent, CoalesceMetrics},
     seat::Seat,
 };
@@ -28,14 +28,11 @@ pub(super) struct CoalesceShared {
     metrics: CoalesceMetrics,
     hash_keys: HashKeys,
     is_disabled: AtomicBool,
-    flights: Mutex<HashMap<u64, AnyFlight>>,
+    flights: Mutex<FlightTable>,
     settings: Mutex<CoalesceSettings>,
     /// The bytes of all bodies that are shared, or being read for that.
     bytes_in_flight: Mutex<u64>,
 }
-
-/// A call in flight of any type: layers of one handle may have services of several types.
-type AnyFlight = Arc<dyn Any + Send + Sync>;
 
 /// The part that a call has in a shared one.
 pub(super) enum Joined<K, F, T, O> {
@@ -117,8 +114,8 @@ impl CoalesceShared {
         let settings = self.settings();
         loop {
             let mut flights = self.lock();
-            let Some(found) = flights.get(&hash).cloned() else {
-                if flights.len() >= settings.max_keys as usize {
+            let Some(found) = flights.get(hash).cloned() else {
+                if flights.joinable() >= settings.max_keys as usize {
                     return Joined::Alone;
                 }
                 let flight = Arc::new(Flight::new(key, hash));
@@ -134,10 +131,11 @@ impl CoalesceShared {
             if flight.key != key {
                 return Joined::Alone;
             }
-            match flight.join(settings.max_waiters) {
+            match flight.join(settings.max_waiters, settings.max_join_age) {
                 Ok(caller) => return Joined::Joins(Seat::new(self.clone(), flight, caller)),
                 Err(NotJoined::Full) => return Joined::Rejected(self.full()),
                 Err(NotJoined::Over) => self.remove(&flight),
+                Err(NotJoined::Old) => self.retire(&flight),
             }
         }
     }
@@ -159,7 +157,7 @@ impl CoalesceShared {
         Elapsed::new(self.name().clone(), TimeoutKind::Deadline, None)
     }
 
-    /// Adds to the bytes in flight, if so many more fit.
+    /// Adds to the bytes in flight, if so many more fit. Counts a body that does not: its call is not shared.
     pub(super) fn reserve_bytes(&self, more: usize) -> bool {
         let max = u64::from(self.settings().max_bytes_in_flight);
         let mut bytes = self.lock_bytes();
@@ -167,6 +165,11 @@ impl CoalesceShared {
         let fits = sum <= max;
         if fits {
             *bytes = sum;
+        }
+        // Before the recorder is called.
+        drop(bytes);
+        if !fits {
+            self.count(CoalesceEvent::BytesExceeded);
         }
         fits
     }
@@ -181,15 +184,14 @@ impl CoalesceShared {
 
     /// Removes a call from those in flight, if it is there.
     pub(super) fn remove<K, F, T, O>(&self, flight: &Arc<Flight<K, F, T, O>>) {
-        let mut flights = self.lock();
-        let own = Arc::as_ptr(flight).cast::<()>();
-        let is_own = |found: &AnyFlight| Arc::as_ptr(found).cast::<()>() == own;
-        let removed = match flights.get(&flight.hash).is_some_and(is_own) {
-            true => flights.remove(&flight.hash),
-            false => None,
-        };
-        drop(flights);
+        let removed = self.lock().remove(flight.hash, flight);
         drop(removed);
+    }
+
+    /// Lets nobody join a call any more, which goes on for those who have.
+    fn retire<K, F, T, O>(&self, flight: &Arc<Flight<K, F, T, O>>) {
+        let retired = self.lock().retire(flight.hash, flight);
+        drop(retired);
     }
 
     pub(super) fn stats(&self) -> CoalesceStats {
@@ -206,6 +208,7 @@ impl CoalesceShared {
             handed_over: count(CoalesceEvent::HandedOver),
             rejected: count(CoalesceEvent::Rejected),
             timed_out: count(CoalesceEvent::TimedOut),
+            bytes_exceeded: count(CoalesceEvent::BytesExceeded),
         }
     }
 
@@ -234,7 +237,7 @@ impl CoalesceShared {
         Ok(())
     }
 
-    fn lock(&self) -> MutexGuard<'_, HashMap<u64, AnyFlight>> {
+    fn lock(&self) -> MutexGuard<'_, FlightTable> {
         self.flights.lock().unwrap_or_else(PoisonError::into_inner)
     }
 

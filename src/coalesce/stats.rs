@@ -2,7 +2,7 @@
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct CoalesceStats {
-    /// The number of shared calls in flight.
+    /// The number of shared calls in flight, also of those that are too old to be joined.
     pub in_flight: usize,
     /// The bytes of the response bodies that are shared now, or being read for that, and of those that turned out too long, until they are read.
     pub bytes_in_flight: u64,
@@ -18,4 +18,7 @@ pub struct CoalesceStats {
     pub rejected: u64,
     /// The number of calls that stopped waiting for a shared one at their deadline. They have led or joined one, and count there as well.
     pub timed_out: u64,
+    /// The number of shared calls whose response went to one caller since the bodies in flight had reached `max_bytes_in_flight`. They have
+    /// led, and count there as well.
+    pub bytes_exceeded: u64,
 }

@@ -4,6 +4,7 @@ use std::{pin::Pin, task::Poll};
 
 use http::{Request, Response};
 use http_body::Body;
+use metrics_exporter_prometheus::PrometheusBuilder;
 use proptest::{collection::vec, prelude::*};
 use tower::{Layer, Service};
 use tower_keep::{
@@ -45,8 +46,36 @@ async fn bodies_that_do_not_fit_go_to_one_caller_and_others_call_for_themselves(
             assert_eq!((&*one.0, one.2.clone()), ("hello", None));
             assert_eq!(one, read(other.into_body()).await);
             assert_eq!((script.calls(), bytes(&coalesce)), (calls, 0));
+            assert_eq!(coalesce.stats().bytes_exceeded, calls as u64 - 1);
         }
     }
+}
+
+/// Nothing said why the calls of a handle were no longer shared.
+#[tokio::test(start_paused = true)]
+async fn response_without_room_is_counted_and_one_that_is_too_long_is_not() {
+    let recorder = PrometheusBuilder::new().build_recorder();
+    let coalesce = Coalesce::builder("bytes.counted").max_bytes_in_flight(4);
+    let coalesce = coalesce.max_body_bytes(5).build().expect("valid settings");
+    let script: Script = Script::from_fn(|index| match index {
+        0 => Reply::ok().data("a long body"),
+        1 => Reply::ok().data("hello"),
+        _ => Reply::ok().body(ScriptedBody::from("hel").data("lo").without_size_hint()),
+    });
+    let mut service = CoalesceLayer::client(coalesce.clone()).layer(script);
+    let _local = metrics::set_default_local_recorder(&recorder);
+    for exceeded in 0..3 {
+        let response = service.call(get("/")).await.expect("a response");
+        drop(response);
+        assert_eq!(coalesce.stats().bytes_exceeded, exceeded);
+    }
+    let mut all = registry::snapshots().into_iter();
+    let entry = all.find(|entry| entry.name() == "bytes.counted");
+    let entry = entry.expect("an entry");
+    assert!(matches!(entry.stat("bytes_exceeded"), Some(Stat::Count(2))));
+    let lines = recorder.handle().render();
+    let line = r#"{coalesce="bytes.counted",result="bytes_exceeded"} 2"#;
+    assert!(lines.contains(line), "{lines}");
 }
 
 #[tokio::test(start_paused = true)]

@@ -1,5 +1,6 @@
 //! Identical calls in flight are one call: around closures, plain services, HTTP and gRPC.
 
+mod age;
 mod bytes;
 mod deadlines;
 mod http_calls;
