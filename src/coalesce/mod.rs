@@ -128,6 +128,13 @@
 //! Set it to more than what your slowest calls take that are worth to be waited for, such as reports, or to `None`. The age counts from
 //! the beginning of the call, retries and the reading of its body included.
 //!
+//! # Priorities
+//!
+//! A shared call has the [priority](crate::priority) of the caller that led it, whoever drives it on, and however important those are that
+//! join: that of its context, or that of the [prioritizer](crate::Prioritizer) around this layer. One that drives a call on has it polled
+//! with that priority, not with its own. So put a prioritizer outside of this layer, where it decides about each caller; one
+//! inside decides once for all of them.
+//!
 //! # Example
 //!
 //! ```

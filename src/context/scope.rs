@@ -125,6 +125,13 @@ pub(super) fn call_priority() -> Option<CallPriority> {
     }
 }
 
+/// Returns the priority that the prioritizer around the work has found, whatever that of its context is.
+#[inline]
+pub(super) fn scoped_priority() -> Option<CallPriority> {
+    let priority = SCOPE.try_with(|scope| scope.priority.get());
+    priority.unwrap_or_default()
+}
+
 /// A scope that makes a priority the current one until it is dropped, on unwinding too.
 #[must_use = "the priority is left when this is dropped"]
 pub(crate) struct PriorityScope {
@@ -134,7 +141,13 @@ pub(crate) struct PriorityScope {
 impl PriorityScope {
     #[inline]
     pub(crate) fn enter(priority: CallPriority) -> Self {
-        let outer = SCOPE.try_with(|scope| scope.priority.replace(Some(priority)));
+        PriorityScope::enter_exact(Some(priority))
+    }
+
+    /// Makes what [`scoped_priority`] has returned the current one again, `None` included: for work that others wait for as well.
+    #[inline]
+    pub(super) fn enter_exact(priority: Option<CallPriority>) -> Self {
+        let outer = SCOPE.try_with(|scope| scope.priority.replace(priority));
         PriorityScope {
             outer: outer.unwrap_or_default(),
         }

@@ -7,19 +7,20 @@ use std::{
 use pin_project_lite::pin_project;
 
 use super::{
-    Context,
-    scope::{BudgetScope, ContextScope},
+    CallPriority, Context,
+    scope::{BudgetScope, ContextScope, PriorityScope, scoped_priority},
 };
 use crate::util::poll::POLLED_AFTER_COMPLETION;
 
 pin_project! {
-    /// A future for which several callers wait: it runs in the context in which it was made, without the deadline of that, and without
-    /// the deadlines and time limits of the caller that polls it.
+    /// A future for which several callers wait: it runs in the context in which it was made, without the deadline of that, and with the
+    /// priority that was found there, without the deadlines, time limits and priority of the caller that polls it.
     pub(crate) struct WithoutDeadline<F> {
         // None after completion.
         #[pin]
         future: Option<F>,
         context: Option<Context>,
+        priority: Option<CallPriority>,
     }
 
     impl<F> PinnedDrop for WithoutDeadline<F> {
@@ -28,6 +29,7 @@ pin_project! {
             // Drops may log, and so get the context as polls do.
             let _context = ContextScope::enter(this.context);
             let _budget = BudgetScope::enter_none();
+            let _priority = PriorityScope::enter_exact(*this.priority);
             this.future.set(None);
         }
     }
@@ -45,6 +47,7 @@ impl<F> WithoutDeadline<F> {
         WithoutDeadline {
             future: Some(future),
             context,
+            priority: scoped_priority(),
         }
     }
 }
@@ -56,6 +59,7 @@ impl<F: Future> Future for WithoutDeadline<F> {
         let mut this = self.project();
         let _context = ContextScope::enter(this.context);
         let _budget = BudgetScope::enter_none();
+        let _priority = PriorityScope::enter_exact(*this.priority);
         let future = this.future.as_mut().as_pin_mut();
         let polled = future.expect(POLLED_AFTER_COMPLETION).poll(cx);
         if polled.is_ready() {
@@ -73,7 +77,7 @@ mod tests {
     use tokio::time::Instant;
 
     use super::*;
-    use crate::context::{TimeBudget, deadline};
+    use crate::context::{PriorityClass, TimeBudget, current_quantile, deadline};
 
     const SECOND: Duration = Duration::from_secs(1);
 
@@ -127,5 +131,49 @@ mod tests {
             assert_eq!(id(seen), id(Some(maker.clone())));
             assert_eq!(deadline(), Some(until));
         });
+    }
+
+    /// A caller that drove a shared call on lent it its own priority, where that call had no context.
+    #[test]
+    fn future_has_the_priority_of_its_maker_and_not_of_who_polls_or_drops_it() {
+        let priority = |class: PriorityClass| CallPriority::uncompared(class.into());
+        let quantile = |class| Some(priority(class).quantile);
+        let mut cx = task::Context::from_waker(Waker::noop());
+        for maker in [Some(PriorityClass::Bulk), None] {
+            let expected = maker.and_then(quantile);
+            let check = move || assert_eq!(current_quantile(), expected);
+            let make = || {
+                WithoutDeadline::new(|| {
+                    check();
+                    let on_drop = OnDrop(check);
+                    async move {
+                        check();
+                        tokio::task::yield_now().await;
+                        drop(on_drop);
+                        check();
+                    }
+                })
+            };
+            let made = || {
+                let _scope = maker.map(|class| PriorityScope::enter(priority(class)));
+                make()
+            };
+            let (mut work, mut dropped) = (pin!(made()), Box::pin(made()));
+            let driver = PriorityClass::Critical;
+            let _driver = PriorityScope::enter(priority(driver));
+            assert!(work.as_mut().poll(&mut cx).is_pending());
+            assert!(dropped.as_mut().poll(&mut cx).is_pending());
+            drop(dropped);
+            assert_eq!(current_quantile(), quantile(driver), "as it was around it");
+            assert!(work.as_mut().poll(&mut cx).is_ready());
+        }
+    }
+
+    struct OnDrop<F: Fn()>(F);
+
+    impl<F: Fn()> Drop for OnDrop<F> {
+        fn drop(&mut self) {
+            (self.0)();
+        }
     }
 }
