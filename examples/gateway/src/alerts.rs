@@ -70,9 +70,12 @@ impl Alerting {
     }
 }
 
+/// What a file of rules looks like, for those who have none.
+const EXAMPLE: &str = "examples/gateway/alerts.toml is one with rules";
+
 fn read(path: &Path) -> Result<AlertSettings, String> {
     let text = std::fs::read_to_string(path);
-    let text = text.map_err(|error| format!("{}: {error}", path.display()))?;
+    let text = text.map_err(|error| format!("{}: {error}; {EXAMPLE}", path.display()))?;
     let settings: AlertSettings =
         toml::from_str(&text).map_err(|error| format!("{}: {error}", path.display()))?;
     settings.check().map_err(|error| error.to_string())?;
@@ -91,8 +94,9 @@ mod tests {
     }
 
     #[test]
-    fn file_that_is_not_there_is_named() {
+    fn file_that_is_not_there_is_named_and_so_is_an_example() {
         let error = read(Path::new("nowhere.toml")).expect_err("not there");
         assert!(error.starts_with("nowhere.toml: "), "{error}");
+        assert!(error.contains("examples/gateway/alerts.toml"), "{error}");
     }
 }
