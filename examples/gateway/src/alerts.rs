@@ -70,7 +70,7 @@ impl Alerting {
     }
 }
 
-/// What a file of rules looks like, for those who have none.
+/// Where a file of rules is, for those who have none.
 const EXAMPLE: &str = "examples/gateway/alerts.toml is one with rules";
 
 fn read(path: &Path) -> Result<AlertSettings, String> {
