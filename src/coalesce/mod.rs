@@ -29,7 +29,7 @@
 //! | without a key, or of a handle that is [disabled](Coalesce::disable) | made for itself, as without the layer |
 //! | that would be one in flight more than [`max_keys`](CoalesceBuilder::max_keys) | made for itself |
 //! | whose key has a call in flight that has reached the [`max_join_age`](CoalesceBuilder::max_join_age) | made anew, and leads from then on. The old one goes on for its callers |
-//! | that would be one waiter more than [`max_waiters`](CoalesceBuilder::max_waiters) | rejected as [`Full`](crate::RejectionKind::Full): the peer is what the layer protects |
+//! | that would be one waiter of that call more than [`max_waiters`](CoalesceBuilder::max_waiters) | rejected as [`Full`](crate::RejectionKind::Full): the peer is what the layer protects |
 //! | with a key, whose deadline has passed when it comes | rejected as [`DeadlineExceeded`](crate::RejectionKind::DeadlineExceeded) |
 //!
 //! # Which requests are identical
