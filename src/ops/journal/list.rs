@@ -247,6 +247,44 @@ mod tests {
         assert_eq!(format!("{journal:?}"), "Journal { last: 10, .. }");
     }
 
+    #[test]
+    fn journal_pages_backwards_by_number() {
+        let journal = Journal::new(100);
+        (0..10).for_each(|_| _ = journal.record(event("x")));
+        let page = |before, limit| {
+            let found = journal.before(before, limit, |event| event.seq() % 2 == 0);
+            found.iter().map(|event| event.seq()).collect::<Vec<_>>()
+        };
+        assert_eq!(page(7, 2), [4, 6]);
+        assert_eq!(page(6, 10), [2, 4]);
+        assert_eq!(page(u64::MAX, 2), [8, 10]);
+        assert!(page(2, 10).is_empty() && page(0, 10).is_empty());
+    }
+
+    #[cfg(feature = "ops-sqlite")]
+    #[test]
+    fn journal_goes_on_after_earlier_events_and_knows_which_are_in_the_file() {
+        let journal = Journal::new(100);
+        assert_eq!((journal.oldest(), journal.oldest_kept()), (1, 1));
+        let earlier = [5, 6].map(|seq| {
+            let mut event = event("earlier");
+            event.seq = seq;
+            event
+        });
+        journal.go_on(earlier.to_vec(), 6);
+        assert_eq!(journal.record(event("next")), 7);
+        let found = journal.after(0, 10, |_| true);
+        let numbers = found.iter().map(|event| event.seq()).collect::<Vec<_>>();
+        assert_eq!(numbers, [5, 6, 7]);
+        assert_eq!((journal.oldest(), journal.oldest_kept()), (5, 5));
+        journal.set_written(2, 6);
+        assert_eq!((journal.first_written(), journal.written()), (2, 6));
+        assert_eq!((journal.oldest(), journal.oldest_kept()), (5, 2));
+        // The file has the last ones only: the others are in memory.
+        journal.set_written(6, 7);
+        assert_eq!(journal.oldest_kept(), 5);
+    }
+
     /// An outage, or a stranger who causes errors, pushed out what operators had done.
     #[test]
     fn journal_keeps_what_operators_did_for_longer() {
